@@ -1,0 +1,173 @@
+"""Settings of the service: environment variables `DATA_HIST_*`, read once at start, checked, then handed in.
+
+The table `SETTINGS` is the whole truth: docs/configuration.md lists the same names, defaults and meanings, and a test holds
+the two equal. A bad value stops the start with a sentence that names the variable; nothing falls back in silence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREFIX = "DATA_HIST_"
+
+
+class SettingsError(ValueError):
+    """One or more settings can't be used; the text has a line for each."""
+
+
+def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return read
+
+
+def _switch(text: str) -> bool:
+    known = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+    if text.lower() not in known:
+        raise ValueError("must be on or off")
+    return known[text.lower()]
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text.lower()
+
+    return read
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("must be a folder's path")
+    return Path(text)
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z_.:-]{1,253}", text):
+        raise ValueError("must be an address or a host name, such as 127.0.0.1")
+    return text
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", text):
+        raise ValueError("must be a size with its unit, such as 512MB or 2GB")
+    return text
+
+
+def _bytes_or_none(text: str) -> int | None:
+    return _whole_number(0, 2**53 - 1)(text) or None
+
+
+def _setting(default: Any, read: Callable[[str], Any], meaning: str, shown: str | None = None) -> Any:
+    return field(
+        default=default,
+        metadata={"read": read, "meaning": meaning, "default": str(default) if shown is None else shown},
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, with its unit in its name. `Settings()` is what a laptop runs with."""
+
+    data_dir: Path = _setting(
+        Path(".data"), _path, "folder that holds the lake, the catalogue, the executions, the keys and the results"
+    )
+    host: str = _setting(
+        "127.0.0.1", _host, "address to listen on; any but loopback is refused until an API key exists"
+    )
+    port: int = _setting(8080, _whole_number(0, 65535), "port to listen on; 0 takes a free one and logs it")
+    max_concurrent_queries: int = _setting(
+        4, _whole_number(1, 256), "queries that run beside each other; more wait, honestly QUEUED"
+    )
+    max_queued_queries: int = _setting(
+        200, _whole_number(1, 100_000), "queries that may wait; beyond it submit answers 429 with Retry-After"
+    )
+    max_bytes_scanned: int | None = _setting(
+        None, _bytes_or_none, "most bytes one query may read, for every caller; 0 is no limit", "0"
+    )
+    engine_memory: str = _setting("1GB", _memory, "memory the embedded engine may use before it spills to disk")
+    malformed_rows: str = _setting(
+        "skip",
+        _one_of("skip", "refuse"),
+        "what a query does with bad rows in the lake: skip them (counted in `warnings`) or refuse (the query FAILED)",
+    )
+    sweep_interval_seconds: int = _setting(
+        60, _whole_number(1, 86_400), "how often results past their retention are deleted"
+    )
+    request_events: bool = _setting(
+        True, _switch, "write the service's own requests to the lake, as events of service `data-hist`", "on"
+    )
+    access_log: bool = _setting(True, _switch, "one JSON line per request on standard error", "on")
+    log_level: str = _setting(
+        "info", _one_of("debug", "info", "warning", "error"), "least level of lines on standard error"
+    )
+    shutdown_seconds: int = _setting(
+        30, _whole_number(0, 3600), "how long running requests may finish after SIGTERM before they are cut"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings of `environment` (`os.environ` when None); an empty value is as good as none.
+
+        Raises SettingsError with a line for each value that can't be used.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        complaints = []
+        for setting in dataclasses.fields(cls):
+            variable = PREFIX + setting.name.upper()
+            text = environment.get(variable, "").strip()
+            if not text:
+                continue
+            try:
+                values[setting.name] = setting.metadata["read"](text)
+            except ValueError as error:
+                complaints.append(f"{variable}={text!r}: {error}")
+        if complaints:
+            raise SettingsError("\n".join(complaints))
+        return cls(**values)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the bind address can be reached from this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def documented_settings() -> list[tuple[str, str, str]]:
+    """(variable, default, meaning) of each setting: what docs/configuration.md has to say."""
+    return [
+        (PREFIX + setting.name.upper(), setting.metadata["default"], setting.metadata["meaning"])
+        for setting in dataclasses.fields(Settings)
+    ]
+
+
+# Variables with the prefix that other commands read: not settings of the service, but not mistakes either.
+CLIENT_VARIABLES = frozenset({"DATA_HIST_URL", "DATA_HIST_KEY"})
+
+
+def unknown_settings(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each `DATA_HIST_*` variable that is no setting, with the nearest name that is one."""
+    known = {variable for variable, _, _ in documented_settings()}
+    sentences = []
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in known | CLIENT_VARIABLES:
+            near = difflib.get_close_matches(variable, known, n=1)
+            sentences.append(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return sentences
