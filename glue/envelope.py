@@ -1,0 +1,114 @@
+"""The v0 envelope: the nine fields every record of the lake wears, events, metrics and logs alike.
+
+For whoever writes into the lake (loading, the sample lake, collectors) and whoever must tell a proper record from
+another. A record is one line of JSON; the payload `data` is itself JSON, carried as text. Times are ms since 1970
+(UTC). The meaning of each field is data: glue/tables/envelope-v0.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import orjson
+
+# Payload text that is valid JSON goes in as it is, hence bytes and not an object.
+FIELDS = (
+    "resourceid", "customerid", "operationid", "servicename", "createdtimestamp",
+    "datatags", "arrivaltimestamp", "service", "data",
+)  # fmt: skip
+_TEXT_FIELDS = ("resourceid", "operationid", "servicename", "service", "data")
+_NUMBER_FIELDS = ("customerid", "createdtimestamp", "arrivaltimestamp")
+_BIGINT = range(-(2**63), 2**63)
+
+OPERATOR_CUSTOMER = 1
+FIRST_CUSTOMER = 11_000
+
+
+def record_line(
+    *,
+    created_milliseconds: int,
+    arrived_milliseconds: int,
+    service_name: str,
+    customer: int,
+    tags: Mapping[str, str],
+    data_text: str,
+    resource: str = "",
+    operation: str = "",
+) -> bytes:
+    """One record as a line of JSON with its newline. `data_text` is the payload, JSON as text."""
+    return (
+        orjson.dumps(
+            {
+                "resourceid": resource,
+                "customerid": customer,
+                "operationid": operation,
+                "servicename": service_name,
+                "createdtimestamp": created_milliseconds,
+                "datatags": tags,
+                "arrivaltimestamp": arrived_milliseconds,
+                "service": service_name,
+                "data": data_text,
+            }
+        )
+        + b"\n"
+    )
+
+
+def check_record(record: object) -> list[str]:
+    """What is wrong with a record of the v0 envelope, one sentence each; empty when it is proper.
+
+    A missing field reads as null in every query, so it is named too; unknown fields are not in the way.
+    """
+    if not isinstance(record, Mapping):
+        return ["the record is not a JSON object"]
+    problems = [f"{name} is missing" for name in FIELDS if name not in record]
+    for name in _TEXT_FIELDS:
+        if not isinstance(record.get(name, ""), str):
+            problems.append(f"{name} is not a text")
+    for name in _NUMBER_FIELDS:
+        value = record.get(name, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value not in _BIGINT:
+            problems.append(f"{name} is not a whole number of 64 bits")
+    tags = record.get("datatags", {})
+    if not isinstance(tags, Mapping) or not all(isinstance(v, str) for pair in tags.items() for v in pair):
+        problems.append("datatags is not a map of text to text")
+    if isinstance(record.get("data"), str) and not _is_json(record["data"]):
+        problems.append("data is not JSON")
+    if record.get("servicename") != record.get("service"):
+        problems.append("service differs from servicename")
+    return problems
+
+
+def epoch_milliseconds(value: int | float | Decimal) -> int:
+    """A number as a time in ms since 1970, its unit told by its size: Secor's own rule
+    (TimestampedMessageParser.toMillis).
+
+    From 10^18 on nanoseconds, from 10^15 microseconds, from 10^12 milliseconds, below (and before 1970) seconds.
+    Fractions of a millisecond are cut off towards the past. Raises ValueError for NaN and infinities.
+    """
+    if isinstance(value, float):
+        # A float of seconds holds microseconds and not more: rounding there undoes 1521911725.733 * 1000 = ...732.99
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"{value} is not a time")
+        if abs(value) < 1e12:
+            return round(value * 1_000_000) // 1000
+        value = Decimal(value)
+    elif isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"{value} is not a time")
+    if value >= 10**18:
+        return int(value // 1_000_000)
+    if value >= 10**15:
+        return int(value // 1000)
+    if value >= 10**12:
+        return int(value // 1)
+    scaled = value * 1000
+    return int(scaled // 1) - (1 if isinstance(scaled, Decimal) and scaled < 0 and scaled % 1 else 0)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

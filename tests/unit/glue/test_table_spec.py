@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from glue.partition_spec import PartitionSpec
+from glue.table_spec import InvalidTableSpec, load_table_specs
+
+ENVELOPE_COLUMNS = {
+    "resourceid": "string", "customerid": "bigint", "operationid": "string", "servicename": "string",
+    "createdtimestamp": "bigint", "datatags": "map<string,string>", "arrivaltimestamp": "bigint",
+    "service": "string", "data": "string",
+}  # fmt: skip
+
+OWN_TABLE = """
+name: clicks
+database: data_hist
+description: Clicks of the shop.
+envelope: v0
+columns:
+  - {name: basket, type: "decimal(10,2)", description: Value of the basket.}
+location: {bucket: somewhere, prefix: raw/secor, topic: shop.clicks}
+layout: {granularity: hour}
+partition_keys:
+  - {name: dt, type: string, description: day}
+  - {name: hr, type: string, description: hour}
+allowed_lateness_minutes: 15
+allowed_clock_skew_minutes: 0
+retention_days: 30
+"""
+
+
+def test_the_shipped_tables_wear_the_envelope() -> None:
+    specs = load_table_specs()
+    assert list(specs) == ["events", "logs", "metrics"]
+    for spec in specs.values():
+        assert {column.name: column.type for column in spec.columns} == ENVELOPE_COLUMNS
+        assert [key.name for key in spec.partition_keys] == ["dt", "hr", "min"]
+        assert all(column.description for column in spec.all_columns)
+        assert (spec.tenant_column, spec.time_column) == ("customerid", "createdtimestamp")
+        assert spec.forbidden_columns == {"resourceid", "operationid"}
+        assert (spec.allowed_lateness_minutes, spec.allowed_clock_skew_minutes, spec.retention_days) == (60, 5, 365)
+        assert spec.location == f"s3://data-hist-lake/secor/{spec.name}/"
+
+
+def test_table_input_has_what_other_readers_need() -> None:
+    spec = load_table_specs(bucket="elsewhere")["events"]
+    table_input = spec.table_input()
+    assert table_input["TableType"] == "EXTERNAL_TABLE"
+    assert table_input["Parameters"]["classification"] == "json"
+    descriptor = table_input["StorageDescriptor"]
+    assert descriptor["Location"] == "s3://elsewhere/secor/events/"
+    assert descriptor["SerdeInfo"]["SerializationLibrary"] == "org.openx.data.jsonserde.JsonSerDe"
+    partition = spec.partition_input(PartitionSpec.parse("dt=2026-11-22/hr=10/min=05"))
+    assert partition["Values"] == ["2026-11-22", "10", "05"]
+    assert partition["StorageDescriptor"]["Location"] == "s3://elsewhere/secor/events/dt=2026-11-22/hr=10/min=05/"
+    assert partition["StorageDescriptor"]["Columns"] == descriptor["Columns"]
+
+
+def test_a_new_table_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "clicks.yaml").write_text(OWN_TABLE)
+    shipped = Path(__file__).parents[3] / "glue" / "tables" / "envelope-v0.yaml"
+    (tmp_path / "envelope-v0.yaml").write_text(shipped.read_text())
+    spec = load_table_specs(tmp_path)["clicks"]
+    assert spec.location == "s3://somewhere/raw/secor/shop.clicks/"
+    assert [column.name for column in spec.all_columns][-3:] == ["basket", "dt", "hr"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("database: data_hist\n", "", "database is missing"),
+        ("name: clicks", "name: Clicks", "lower-case"),
+        ("granularity: hour", "granularity: minute", "partition keys"),
+        ("allowed_lateness_minutes: 15", "allowed_lateness_minutes: soon", "not a number of minutes"),
+        ("name: basket", "name: dt", "same name"),
+        ("description: Clicks of the shop.", "description: [", "clicks.yaml"),
+        ("envelope: v0", "envelope: v9", "envelope-v9"),
+        ("retention_days: 30", "retention_days: 30\ntenant_column: nobody", "nobody"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_names_its_file(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    shipped = Path(__file__).parents[3] / "glue" / "tables" / "envelope-v0.yaml"
+    (tmp_path / "envelope-v0.yaml").write_text(shipped.read_text())
+    (tmp_path / "clicks.yaml").write_text(OWN_TABLE.replace(old, new))
+    with pytest.raises(InvalidTableSpec, match=complaint) as raised:
+        load_table_specs(tmp_path)
+    assert "clicks.yaml" in str(raised.value)
