@@ -1,0 +1,111 @@
+"""Athena's result CSV as batches of text columns: null (nothing between commas) never confused with '' (`""`).
+
+Reads any stream of bytes from front to back with flat memory: one block (8 MiB) at a time, whatever the size of the
+result. Newlines, commas, quotes and carriage returns inside quoted values are data. A blank line of a one-column
+result is a null.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pyarrow as pa
+import pyarrow.csv
+
+from service.engine import ByteStream
+
+BLOCK_BYTES = 8 * 2**20
+LARGEST_BLOCK_BYTES = 256 * 2**20
+"""A row must fit in a block; Athena's own limit of a row is 32 MB, and text in CSV can double it."""
+
+
+class ResultUnreadable(Exception):  # noqa: N818 - becomes a QueryFailed with blame at the use case
+    """The result object is not the CSV that its columns promise."""
+
+
+def read_batches(open_stream: Callable[[], ByteStream], column_count: int) -> Iterator[pa.RecordBatch]:
+    """The rows after the header as batches of `column_count` text columns named c0, c1, ...; nothing for no rows.
+
+    `open_stream` is called again, from the front, when a row turns out to be larger than the block. Raises
+    ResultUnreadable.
+    """
+    block_bytes = BLOCK_BYTES
+    rows_given = 0
+    while True:
+        try:
+            for batch in _batches(open_stream, column_count, block_bytes, skip_rows=rows_given):
+                rows_given += batch.num_rows
+                yield batch
+            return
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error) or block_bytes >= LARGEST_BLOCK_BYTES:
+                raise ResultUnreadable(f"the result object is not a CSV of {column_count} columns: {error}") from error
+            block_bytes = min(block_bytes * 8, LARGEST_BLOCK_BYTES)
+
+
+def _batches(
+    open_stream: Callable[[], ByteStream], column_count: int, block_bytes: int, *, skip_rows: int
+) -> Iterator[pa.RecordBatch]:
+    names = [f"c{index}" for index in range(column_count)]
+    with closing(_EndsWithNewline(open_stream())) as stream:
+        try:
+            reader = pa.csv.open_csv(
+                pa.PythonFile(stream, mode="r"),
+                read_options=pa.csv.ReadOptions(
+                    block_size=block_bytes,
+                    column_names=names,
+                    skip_rows_after_names=1,
+                    # reads are Python calls under the interpreter lock: a second thread would not make them faster
+                    use_threads=False,
+                ),
+                parse_options=pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV file" in str(error):
+                return
+            raise
+        for batch in reader:
+            if skip_rows >= batch.num_rows:
+                skip_rows -= batch.num_rows
+                continue
+            if batch.num_rows:
+                yield batch.slice(skip_rows)
+            skip_rows = 0
+
+
+class _EndsWithNewline(io.RawIOBase):
+    """A stream with a newline put after its last line when it has none: the reader takes a line for one that goes
+    on.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        super().__init__()
+        self._stream = stream
+        self._last = b"\n"
+        self._is_ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._is_ended:
+            return b""
+        data = self._stream.read(size) if size >= 0 else self._stream.read()
+        if data:
+            self._last = data[-1:]
+            return data
+        self._is_ended = True
+        return b"" if self._last == b"\n" else b"\n"
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()

@@ -1,0 +1,250 @@
+"""The result spool: a result's rows as the contract's JSON, beside an index of byte offsets, so that any page is a
+slice.
+
+    spool/<first two characters>/<query_id>/rows      one JSON object a row, each followed by `,` and a newline
+                                            index     the end offset of each row in `rows`, uint64 little-endian
+                                            complete  {"row_count", "size_bytes"}: written last, by rename
+                                            lock      held by the process that writes
+
+A row is in `rows` before its entry is in `index`, so what the index tells can be read while the rest is still being
+written: the first page is ready before the spool is complete. A spool without `complete` whose writer died is written
+again from the front; rows are the same each time, so paging tokens keep their meaning.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy
+import orjson
+
+ROW_END = b",\n"
+_OFFSET = struct.Struct("<Q")
+_OPEN_READERS = 64
+
+
+class SpoolBusy(Exception):  # noqa: N818 - a state, never an error of a request: somebody else writes this spool
+    """Another thread or process is writing this spool."""
+
+
+@dataclass(frozen=True)
+class RowSlice:
+    """Consecutive rows as they lie in the spool: `rows` are JSON objects, each followed by a comma and a newline."""
+
+    rows: bytes
+    row_count: int
+    end_offset: int
+
+
+class SpoolReader:
+    """Reads one spool, complete or growing. Safe from many threads: every read says where it reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows = os.open(folder / "rows", os.O_RDONLY)
+        try:
+            self._index = os.open(folder / "index", os.O_RDONLY)
+        except BaseException:
+            os.close(self._rows)
+            raise
+        self._complete: tuple[int, int] | None = None
+        self.page_head: tuple[object, bytes] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every row of the result is there."""
+        if self._complete is None:
+            try:
+                marker = orjson.loads((self._folder / "complete").read_bytes())
+            except FileNotFoundError:
+                return False
+            sizes = (os.fstat(self._rows).st_size, os.fstat(self._index).st_size)
+            if sizes != (marker["size_bytes"], marker["row_count"] * _OFFSET.size):
+                # a machine that lost power can keep the marker and lose bytes: then it is to be written again
+                return False
+            self._complete = (marker["row_count"], marker["size_bytes"])
+        return True
+
+    @property
+    def row_count(self) -> int:
+        """How many rows can be read now; all of them when `is_complete`."""
+        if self._complete is not None:
+            return self._complete[0]
+        return os.fstat(self._index).st_size // _OFFSET.size
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the rows that can be read now."""
+        if self._complete is not None:
+            return self._complete[1]
+        return self.end_offset(self.row_count)
+
+    def end_offset(self, row: int) -> int:
+        """The byte offset where the first `row` rows end; 0 for none."""
+        if row == 0:
+            return 0
+        offset: int = _OFFSET.unpack(os.pread(self._index, _OFFSET.size, (row - 1) * _OFFSET.size))[0]
+        return offset
+
+    def read(self, first_row: int, row_limit: int, first_offset: int | None = None) -> RowSlice:
+        """At most `row_limit` rows from `first_row` (from 0) on; `first_offset` spares a look into the index."""
+        row_count = max(0, min(row_limit, self.row_count - first_row))
+        if row_count == 0:
+            return RowSlice(b"", 0, first_offset or 0)
+        start = self.end_offset(first_row) if first_offset is None else first_offset
+        end = self.end_offset(first_row + row_count)
+        return RowSlice(_pread_all(self._rows, end - start, start), row_count, end)
+
+    def chunks(self, chunk_bytes: int = 2**20) -> Iterator[bytes]:
+        """The rows of a complete spool from front to back; a chunk ends anywhere."""
+        offset = 0
+        while chunk := os.pread(self._rows, chunk_bytes, offset):
+            offset += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Closes the files; reading afterwards is an error."""
+        if self._rows >= 0:
+            os.close(self._rows)
+            os.close(self._index)
+            self._rows = self._index = -1
+
+    # readers are shared between threads: the files close when the last one lets go
+    __del__ = close
+
+
+class SpoolWriter:
+    """Writes one spool from front to back; `complete` makes it whole. Made by Spools.writer."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows = (folder / "rows").open("wb", buffering=0)
+        self._index = (folder / "index").open("wb", buffering=0)
+        self.row_count = 0
+        self.size_bytes = 0
+
+    def append(self, rows: memoryview, end_offsets: numpy.ndarray[Any, Any]) -> None:
+        """Adds rows; `end_offsets` are their ends in `rows`, counted from its start."""
+        _write_all(self._rows.fileno(), rows)
+        _write_all(self._index.fileno(), memoryview((end_offsets.astype("<u8") + self.size_bytes).tobytes()))
+        self.size_bytes += rows.nbytes
+        self.row_count += len(end_offsets)
+
+    def complete(self) -> None:
+        """Declares the spool whole."""
+        draft = self._folder / "complete.draft"
+        draft.write_bytes(orjson.dumps({"row_count": self.row_count, "size_bytes": self.size_bytes}))
+        draft.replace(self._folder / "complete")
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._rows.close()
+        self._index.close()
+
+
+class Spools:
+    """All result spools of one data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = Lock()
+        self._readers: OrderedDict[str, SpoolReader] = OrderedDict()
+
+    def folder(self, query_id: str) -> Path:
+        """Where a query's spool lies; `query_id` must be one that the execution store knows."""
+        return self._root / query_id[:2] / query_id
+
+    @contextmanager
+    def writer(self, query_id: str) -> Iterator[SpoolWriter]:
+        """The writer of a new spool, in place of whatever was there. Raises SpoolBusy when somebody else is writing
+        it.
+        """
+        folder = self.folder(query_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SpoolBusy(query_id) from None
+            for name in ("complete", "index", "rows"):
+                (folder / name).unlink(missing_ok=True)
+            self._drop_reader(query_id)
+            writer = SpoolWriter(folder)
+            try:
+                yield writer
+            finally:
+                writer.close()
+        finally:
+            os.close(lock)
+
+    def reader(self, query_id: str) -> SpoolReader | None:
+        """The reader of a query's spool; None when there is nothing to read yet (or no more)."""
+        with self._lock:
+            reader = self._readers.get(query_id)
+            if reader is not None:
+                self._readers.move_to_end(query_id)
+                return reader
+        try:
+            reader = SpoolReader(self.folder(query_id))
+        except FileNotFoundError:
+            return None
+        if not reader.is_complete:
+            return reader  # not kept: a spool that is written again has other files
+        with self._lock:
+            kept = self._readers.setdefault(query_id, reader)
+            if len(self._readers) > _OPEN_READERS:
+                self._readers.popitem(last=False)
+        return kept
+
+    def is_complete(self, query_id: str) -> bool:
+        """True when the whole result lies in its spool."""
+        reader = self.reader(query_id)
+        return reader is not None and reader.is_complete
+
+    def delete(self, query_id: str) -> None:
+        """Removes a spool; what is gone already is no error."""
+        self._drop_reader(query_id)
+        folder = self.folder(query_id)
+        (folder / "complete").unlink(missing_ok=True)  # first: half a spool must never pass for a whole one
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+    def query_ids(self) -> Iterator[str]:
+        """The query ids that have a spool folder."""
+        for folder in self._root.glob("??/*"):
+            yield folder.name
+
+    def close(self) -> None:
+        """Closes all readers."""
+        with self._lock:
+            self._readers.clear()
+
+    def _drop_reader(self, query_id: str) -> None:
+        with self._lock:
+            self._readers.pop(query_id, None)
+
+
+def _pread_all(descriptor: int, size: int, offset: int) -> bytes:
+    data = os.pread(descriptor, size, offset)
+    while len(data) < size:  # Linux gives at most 2 GiB at once
+        more = os.pread(descriptor, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data.nbytes:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,124 @@
+"""Paging tokens: opaque, signed, stateless. A token says where the next page begins; the signature says that we said
+so.
+
+    token   = base64url(kind | fields | MAC), no padding, at most 59 characters (the contract allows 1024)
+    result  = kind 1 | row number u64 | byte offset u64          bound to tenant and query id
+    listing = kind 2 | submitted_at in us u64 | query id 16 B    bound to tenant and status filter
+    MAC     = first 16 bytes of HMAC-SHA256(secret, kind | fields | what it is bound to)
+
+What a token is bound to is part of the MAC and not of the token, so a token of another tenant or query is simply not
+valid. Tokens carry no time: they live as long as the result they point into, and reading twice gives the same page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from service.errors import InvalidPagingToken
+
+SECRET_BYTES = 32
+MAC_BYTES = 16
+_RESULT = struct.Struct(">BQQ")
+_LISTING = struct.Struct(">BQ16s")
+_KIND_RESULT = 1
+_KIND_LISTING = 2
+
+
+@dataclass(frozen=True)
+class ResultPosition:
+    """Where a page begins: the row (from 0) and its byte offset in the result spool's rows."""
+
+    row: int
+    byte_offset: int
+
+
+@dataclass(frozen=True)
+class ListingPosition:
+    """The last execution of a listing's page; the next page holds older ones."""
+
+    submitted_at_us: int
+    query_id: str
+
+
+class TokenSigner:
+    """Makes and reads paging tokens with one secret; every replica of the service must be given the same."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < SECRET_BYTES:
+            raise ValueError(f"the token secret must have at least {SECRET_BYTES} bytes, this one has {len(secret)}")
+        self._base = hmac.new(secret, digestmod=hashlib.sha256)
+
+    def result_token(self, position: ResultPosition, *, tenant: str, query_id: str) -> str:
+        """The token of the page that begins at `position`."""
+        fields = _RESULT.pack(_KIND_RESULT, position.row, position.byte_offset)
+        return self._signed(fields, tenant, query_id)
+
+    def result_position(self, token: str, *, tenant: str, query_id: str) -> ResultPosition:
+        """Where the page of this token begins. Raises InvalidPagingToken."""
+        _, row, byte_offset = _RESULT.unpack(self._verified(token, _RESULT.size, _KIND_RESULT, tenant, query_id))
+        return ResultPosition(row, byte_offset)
+
+    def listing_token(self, position: ListingPosition, *, tenant: str, status: str) -> str:
+        """The token of the listing page after `position`; `status` is the filter, '' for none."""
+        fields = _LISTING.pack(_KIND_LISTING, position.submitted_at_us, UUID(position.query_id).bytes)
+        return self._signed(fields, tenant, status)
+
+    def listing_position(self, token: str, *, tenant: str, status: str) -> ListingPosition:
+        """The position after which the listing page of this token begins. Raises InvalidPagingToken."""
+        fields = self._verified(token, _LISTING.size, _KIND_LISTING, tenant, status)
+        _, submitted_at_us, query_id = _LISTING.unpack(fields)
+        return ListingPosition(submitted_at_us, str(UUID(bytes=query_id)))
+
+    def _mac(self, fields: bytes, tenant: str, bound_to: str) -> bytes:
+        mac = self._base.copy()
+        mac.update(fields)
+        tenant_bytes = tenant.encode("utf-8", "surrogatepass")
+        mac.update(struct.pack(">I", len(tenant_bytes)) + tenant_bytes + bound_to.encode("utf-8", "surrogatepass"))
+        return mac.digest()[:MAC_BYTES]
+
+    def _signed(self, fields: bytes, tenant: str, bound_to: str) -> str:
+        return base64.urlsafe_b64encode(fields + self._mac(fields, tenant, bound_to)).rstrip(b"=").decode("ascii")
+
+    def _verified(self, token: str, size: int, kind: int, tenant: str, bound_to: str) -> bytes:
+        try:
+            raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (UnicodeEncodeError, binascii.Error):
+            raise InvalidPagingToken("the paging token is not one that this service made") from None
+        fields, mac = raw[:size], raw[size:]
+        # one byte string has several base64 spellings (unused bits, padding); only ours is a token
+        is_ours = (
+            len(mac) == MAC_BYTES
+            and fields[0] == kind
+            and hmac.compare_digest(mac, self._mac(fields, tenant, bound_to))
+            and base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") == token
+        )
+        if not is_ours:
+            raise InvalidPagingToken("the paging token does not belong to this query, or was altered")
+        return fields
+
+
+def load_or_create_secret(path: Path) -> bytes:
+    """The secret in the file `path`, made at the first call (mode 0600). Safe when several processes start at once."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, secrets.token_bytes(SECRET_BYTES))
+    finally:
+        os.close(descriptor)
+    with suppress(FileExistsError):  # a process that was quicker has made it: its secret is the one
+        os.link(draft, path)
+    draft.unlink()
+    return path.read_bytes()
