@@ -1,0 +1,126 @@
+"""From the SQL a caller sends to the statement an engine may run.
+
+`Planner.plan` is the only door: read once, policy, names, tenant scope, pruning, nested outputs. It is pure: the same SQL,
+caller, range and clock give the same plan, and nothing is asked of engine or catalogue but the types of the output columns
+(`describe`, handed in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlglot import exp
+
+from glue.partition_range import PartitionRange
+from glue.table_spec import TableSpec
+from service.errors import InvalidQuerySyntax
+from service.model import Caller, OutputColumn
+from service.sql import catalogue_statements, grammar, nested, parameters, policy, pruning, statement, tenant
+from service.sql.scope import Analysis
+from service.sql.statement import Statement, StatementKind
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """The `from` and `to` of a request: [from, to) in ms since 1970; None leaves that side open."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """A table the statement reads, and the partitions it can read; None is all of them."""
+
+    name: str
+    partition_range: PartitionRange | None = None
+
+
+@dataclass(frozen=True)
+class PlannedStatement:
+    """What the engine gets, and what is known of it beforehand.
+
+    `kind` is SELECT, EXPLAIN, SHOW or DESCRIBE, as asked. `json_columns` are the indices of output columns that arrive as JSON
+    text; `columns` has the names and types as asked (empty when nobody can tell before the engine).
+    `valid_until`: the plan rests on what `now()` was; an engine that starts later needs a new plan. None: for ever.
+    """
+
+    sql: str
+    kind: str
+    tables: tuple[PlannedTable, ...] = ()
+    json_columns: frozenset[int] = frozenset()
+    columns: tuple[OutputColumn, ...] = ()
+    valid_until: datetime | None = None
+
+
+Describe = Callable[[str], Sequence[OutputColumn]]
+
+
+class Planner:
+    """Plans statements over the tables of one database. Thread-safe: it holds nothing that changes."""
+
+    def __init__(
+        self,
+        tables: Mapping[str, TableSpec],
+        *,
+        database: str,
+        describe: Describe | None = None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._tables = {name.lower(): spec for name, spec in tables.items()}
+        self._database = database.lower()
+        self._describe = describe
+        self._clock = clock
+
+    def plan(
+        self,
+        sql: str,
+        caller: Caller,
+        *,
+        time_range: TimeRange = TimeRange(),
+        parameters: Sequence[object] = (),
+    ) -> PlannedStatement:
+        """The statement to run for this caller. Raises subclasses of StatementError with line, column, suggestions.
+
+        `parameters` take the places of `?` in order (numbers, strings, booleans, None), as values, never as text.
+        """
+        try:
+            asked = statement.read(sql)
+            if asked.tree is None:
+                return self._catalogue_statement(asked, parameters)
+            return self._query(asked, asked.tree, caller, time_range, parameters)
+        except RecursionError as error:
+            raise InvalidQuerySyntax("line 1:1: the statement is nested too deeply", line=1, column=1) from error
+
+    def _catalogue_statement(self, asked: Statement, values: Sequence[object]) -> PlannedStatement:
+        parameters.check_count(asked, 0, values)
+        sql, columns = catalogue_statements.write(asked, self._tables, self._database)
+        return PlannedStatement(sql=sql, kind=asked.kind, columns=columns)
+
+    def _query(
+        self, asked: Statement, tree: exp.Expr, caller: Caller, time_range: TimeRange, values: Sequence[object]
+    ) -> PlannedStatement:
+        policy.check(asked, tree)
+        parameters.fill(asked, tree, values)
+        analysis = Analysis(asked, tree, self._tables, self._database)
+        pruned = pruning.prune(analysis, now=self._clock(), from_ms=time_range.from_ms, to_ms=time_range.to_ms)
+        output_names = nested.expand_star(tree, analysis)
+        tenant.scope_to(tree, analysis, caller.customers, pruned.predicates, self._tables)
+        tables = tuple(
+            PlannedTable(scan.spec.name, partition_range) for scan, partition_range in pruned.partition_ranges.items()
+        )
+        if asked.kind is StatementKind.EXPLAIN:
+            sql = f"{asked.prefix} {grammar.write(tree)}"
+            columns: tuple[OutputColumn, ...] = (OutputColumn("Query Plan", "varchar"),)
+            return PlannedStatement(sql, asked.kind, tables, columns=columns, valid_until=pruned.valid_until)
+        written = nested.as_json(tree, grammar.write(tree), output_names, self._describe)
+        return PlannedStatement(
+            written.sql,
+            asked.kind,
+            tables,
+            json_columns=written.json_columns,
+            columns=written.columns,
+            valid_until=pruned.valid_until,
+        )
