@@ -79,6 +79,7 @@ class Ending:
     warnings: tuple[QueryWarning, ...] = ()
     warnings_truncated: bool = False
     result_location: str | None = None
+    is_spooled: bool = False
 
 
 class ExecutionStore(Protocol):
@@ -321,7 +322,8 @@ class SqliteExecutionStore:
             expires_at = ending.ended_at + timedelta(minutes=stored.execution.retention_minutes)
             self._update(
                 "status = ?, ended_at = ?, expires_at = ?, statistics = ?, error = ?, columns = ?, warnings = ?,"
-                " warnings_truncated = ?, result_location = coalesce(?, result_location), is_starting = 0",
+                " warnings_truncated = ?, result_location = coalesce(?, result_location), is_spooled = ?,"
+                " is_starting = 0",
                 f"query_id = ? AND {_UNFINISHED}",
                 ending.status.value,
                 _microseconds(ending.ended_at),
@@ -332,6 +334,7 @@ class SqliteExecutionStore:
                 _json([asdict(warning) for warning in ending.warnings]),
                 int(ending.warnings_truncated),
                 ending.result_location,
+                int(ending.is_spooled),
                 query_id,
             )
             return self._existing(query_id)

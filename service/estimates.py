@@ -1,0 +1,64 @@
+"""What a planned query would read, from the partition ledger: partitions, objects, bytes, and what pruning saves.
+
+The data is gzip JSON, which has no columns to skip: bytes scanned are the sizes of the objects in the pruned partitions
+(LIMIT may stop earlier, so an estimate is an upper bound). A table that is read twice is scanned twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from glue.ledger import Freshness, LedgerSummary
+from glue.partition_range import PartitionRange
+from service.model import TableScanEstimate
+
+
+class Ledger(Protocol):
+    """What is needed of the partition ledger (glue.ledger.SqliteLedger)."""
+
+    def summary(self, table: str, time_range: PartitionRange | None = None) -> LedgerSummary:
+        """Totals over a range of a table's partitions, or over all."""
+        ...
+
+    def freshness(self, table: str) -> Freshness:
+        """How fresh and complete a table is."""
+        ...
+
+
+class PlannedScan(Protocol):
+    """One physical table of a planned statement; `partition_range` None is unbounded."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def partition_range(self) -> PartitionRange | None: ...
+
+
+def scan_estimates(ledger: Ledger, scans: Sequence[PlannedScan]) -> tuple[TableScanEstimate, ...]:
+    """One estimate per scan, in order."""
+    return tuple(_scan_estimate(ledger, scan) for scan in scans)
+
+
+def _scan_estimate(ledger: Ledger, scan: PlannedScan) -> TableScanEstimate:
+    whole = ledger.summary(scan.name)
+    partition_range = scan.partition_range
+    if partition_range is None:
+        read = whole
+    elif partition_range.is_empty:
+        read = LedgerSummary(0, 0, 0)
+    else:
+        read = ledger.summary(scan.name, partition_range)
+    first = partition_range.first if partition_range is not None else None
+    last = partition_range.last if partition_range is not None else None
+    return TableScanEstimate(
+        table=scan.name,
+        first_partition=None if first is None else first.path(),
+        last_partition=None if last is None else last.path(),
+        partition_count=read.partition_count,
+        object_count=read.object_count,
+        size_bytes=read.size_bytes,
+        partitions_skipped=max(0, whole.partition_count - read.partition_count),
+        bytes_skipped=max(0, whole.size_bytes - read.size_bytes),
+    )

@@ -1,0 +1,82 @@
+"""The end of results: after `expires_at` the bytes go (result object, its metadata, spool), later the memory of the
+query too.
+
+    expires_at                       -> bytes deleted, then marked expunged: the answer is ResultExpired
+    expires_at + remembered for      -> forgotten: the answer is QueryNotFound
+
+Deleting comes before marking, so a crash in between only means that nothing is deleted a second time. Sweeping twice
+equals sweeping once, also when several processes sweep the same store.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.engine import Engine
+from service.errors import ServiceError
+from service.executions import ExecutionStore
+from service.spool import Spools
+
+_LOG = logging.getLogger(__name__)
+_SWEEP_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """What one sweep did; `failed` are (query_id, reason) of results that could not be deleted and are tried again."""
+
+    expunged_count: int = 0
+    forgotten_count: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+class RetentionSweeper:
+    """See the module."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        engine: Engine,
+        spools: Spools,
+        *,
+        clock: Callable[[], datetime],
+        remembered_for: timedelta = timedelta(days=7),
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._spools = spools
+        self._clock = clock
+        self._remembered_for = remembered_for
+
+    def sweep(self) -> SweepReport:
+        """Deletes what has expired. Returns what failed; never raises for a single result."""
+        now = self._clock()
+        expunged_count = 0
+        failed: list[tuple[str, str]] = []
+        while True:
+            expired = self._store.expired(now, _SWEEP_LIMIT)
+            for stored in expired:
+                try:
+                    self._spools.delete(stored.query_id)
+                    if stored.result_location is not None:
+                        self._engine.delete_result(stored.result_location)
+                except (OSError, ServiceError) as error:
+                    _LOG.warning("the result of query %s could not be deleted: %s", stored.query_id, error)
+                    failed.append((stored.query_id, str(error)))
+                    continue
+                self._store.mark_expunged(stored.query_id)
+                expunged_count += 1
+            if len(expired) < _SWEEP_LIMIT or failed:
+                break
+        forgotten_count = self._store.forget(now - self._remembered_for)
+        return SweepReport(expunged_count, forgotten_count, tuple(failed))
+
+    def sweep_orphans(self) -> int:
+        """Deletes spools of queries that the store does not know; how many. For the start of a process."""
+        orphans = [query_id for query_id in self._spools.query_ids() if self._store.get(query_id) is None]
+        for query_id in orphans:
+            self._spools.delete(query_id)
+        return len(orphans)

@@ -1,0 +1,332 @@
+"""One query from the queue to its end: start, wait, spool, finish. What a crash between any two steps leaves behind,
+the next `drive` of the same query takes up:
+
+    crash before the engine was asked     -> it is asked now
+    crash after, before its id was kept   -> asked again with the same token: the same execution
+    crash while it ran                    -> waited for again by its id
+    crash while the result was spooled    -> spooled again from the engine's result object
+    crash after the end was recorded      -> nothing to do; a spool that is not complete is written again on demand
+
+A wish to cancel wins over every ending but one that is already recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum, auto
+from threading import Event
+
+from service.encoding import base_type, unique_names
+from service.engine import (
+    Engine,
+    EngineBusy,
+    EngineClosed,
+    EngineExecution,
+    EngineExecutionLost,
+    MalformedRows,
+)
+from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure
+from service.executions import Ending, ExecutionStore, StoredExecution
+from service.model import (
+    MAXIMUM_RESULTS_PER_PAGE,
+    OutputColumn,
+    QueryStatus,
+    QueryWarning,
+    Statistics,
+    estimated_cost_usd,
+)
+from service.places import placed
+from service.result_csv import ResultUnreadable, read_batches
+from service.spool import SpoolBusy, Spools, SpoolWriter
+from service.transcoding import Transcoder
+
+_LOG = logging.getLogger(__name__)
+
+
+class RunOutcome(Enum):
+    """What the scheduler has to do about a query that was driven."""
+
+    DONE = auto()
+    AGAIN = auto()
+    BUSY = auto()
+    UNAVAILABLE = auto()
+    GIVEN_BACK = auto()
+
+
+class _Stopping(Exception):  # noqa: N818 - a state: the service closes
+    pass
+
+
+class QueryRunner:
+    """Drives queries, one per call of `drive`; used by many threads at once."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        engine: Engine,
+        spools: Spools,
+        *,
+        owner: str,
+        clock: Callable[[], datetime],
+        on_change: Callable[[str], None],
+        maximum_attempts: int = 2,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._spools = spools
+        self._owner = owner
+        self._clock = clock
+        self._on_change = on_change
+        self._maximum_attempts = maximum_attempts
+        self.is_stopping = Event()
+
+    def drive(self, query_id: str) -> RunOutcome:
+        """Takes one query as far as it goes now."""
+        stored = self._store.get(query_id)
+        if stored is None or stored.execution.is_terminal or stored.owner != self._owner:
+            return RunOutcome.DONE
+        try:
+            return self._drive(stored)
+        except (EngineBusy, SpoolBusy):
+            self._store.release_start(query_id, self._owner)
+            return RunOutcome.BUSY
+        except EngineUnavailable as error:
+            # not released: nobody knows whether the engine heard us; the same token will tell
+            _LOG.warning("engine unavailable for query %s: %s", query_id, error)
+            return RunOutcome.UNAVAILABLE
+        except (EngineClosed, _Stopping):
+            return RunOutcome.GIVEN_BACK
+        except QueryFailed as error:
+            return self._failed(stored, error.failure)
+        except ResultUnreadable as error:
+            return self._failed(stored, QueryFailure("ResultUnreadable", str(error), Blame.ENGINE))
+        except Exception:
+            _LOG.exception("query %s failed for a reason of our own", query_id)
+            detail = f"the service itself failed while it ran this query; its log tells more under {query_id}"
+            return self._failed(stored, QueryFailure("InternalError", detail, Blame.SERVICE))
+
+    def stop(self) -> None:
+        """Makes every drive end soon, with GIVEN_BACK; what they drove stays unfinished for a successor."""
+        self.is_stopping.set()
+        self._engine.close()
+
+    def give_up(self, query_id: str, detail: str) -> None:
+        """Fails a query whose engine stayed away for too long."""
+        stored = self._store.get(query_id)
+        if stored is not None:
+            self._failed(stored, QueryFailure("EngineUnavailable", detail, Blame.ENGINE, retryable=True))
+
+    def spool_again(self, query_id: str) -> None:
+        """Writes the spool of a FINISHED query once more, from the engine's result object.
+
+        Raises SpoolBusy (it is being written), QueryFailed, EngineUnavailable.
+        """
+        stored = self._store.get(query_id)
+        if stored is None or stored.execution.status is not QueryStatus.FINISHED or stored.execution.columns is None:
+            return
+        with self._spools.writer(query_id) as writer:
+            for _ in self._spooling(writer, stored, stored.execution.columns, stored.result_location):
+                pass
+            writer.complete()
+            self._store.record_spooled(query_id, writer.row_count, writer.size_bytes)
+        self._on_change(query_id)
+
+    def _drive(self, stored: StoredExecution) -> RunOutcome:
+        if stored.engine_id is None:
+            started = self._started(stored)
+            if started is None:
+                return RunOutcome.DONE
+            stored = started
+        engine_id = stored.engine_id
+        if engine_id is None:
+            raise AssertionError("a started execution has an engine id")
+        if stored.is_cancel_requested:
+            self._engine.stop(engine_id)
+        try:
+            ended = self._engine.wait(engine_id, lambda execution: self._progressed(stored, execution))
+        except EngineExecutionLost:
+            detail = "the engine lost this query, perhaps because it was restarted"
+            return self._failed_attempt(stored, QueryFailure("EngineLostQuery", detail, Blame.ENGINE, retryable=True))
+        if ended.status is QueryStatus.FAILED:
+            failure = ended.failure or QueryFailure("QueryFailed", "the engine gave no reason", Blame.ENGINE)
+            return self._failed_attempt(stored, failure, ended)
+        if ended.status is QueryStatus.CANCELLED:
+            return self._cancelled(stored, ended)
+        return self._collected(stored, ended)
+
+    def _started(self, stored: StoredExecution) -> StoredExecution | None:
+        """The execution after the engine was asked to start it; None when there is nothing (more) to start."""
+        query_id = stored.query_id
+        if stored.is_cancel_requested and not stored.is_starting:
+            self._end(stored, Ending(QueryStatus.CANCELLED, self._clock()))
+            return None
+        # cancelled after a crash between start and record: the engine may run it, and only the token finds out
+        if not stored.is_cancel_requested and self._store.claim_start(query_id, self._owner) is None:
+            current = self._store.get(query_id)
+            if current is None or current.execution.is_terminal or not current.is_starting:
+                return None
+        engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token)
+        started = self._store.record_started(query_id, engine_id, QueryStatus.QUEUED, self._clock())
+        self._on_change(query_id)
+        return started
+
+    def _progressed(self, stored: StoredExecution, execution: EngineExecution) -> None:
+        statistics = self._statistics(stored, execution.statistics)
+        self._store.record_progress(stored.query_id, execution.status, statistics)
+        self._on_change(stored.query_id)
+
+    def _statistics(self, stored: StoredExecution, told: Statistics) -> Statistics:
+        """The engine's statistics with what planning knew and what only we can know."""
+        planned = stored.execution.statistics
+        started_at = stored.execution.started_at or self._clock()
+        waited_ms = round((started_at - stored.execution.submitted_at).total_seconds() * 1000)
+        scanned_bytes = told.data_scanned_bytes
+        return replace(
+            told,
+            query_queue_time_ms=max(0, waited_ms) + (told.query_queue_time_ms or 0),
+            partitions_scanned=planned.partitions_scanned,
+            partitions_skipped=planned.partitions_skipped,
+            objects_scanned=planned.objects_scanned,
+            bytes_skipped=planned.bytes_skipped,
+            estimated_cost_usd=None if scanned_bytes is None else estimated_cost_usd(scanned_bytes),
+        )
+
+    def _failed_attempt(
+        self, stored: StoredExecution, failure: QueryFailure, ended: EngineExecution | None = None
+    ) -> RunOutcome:
+        if failure.retryable and stored.attempt < self._maximum_attempts:
+            again = self._store.next_attempt(stored.query_id, self._owner)
+            self._on_change(stored.query_id)
+            if again is not None:
+                return RunOutcome.AGAIN
+        return self._failed(stored, failure, ended)
+
+    def _failed(
+        self, stored: StoredExecution, failure: QueryFailure, ended: EngineExecution | None = None
+    ) -> RunOutcome:
+        told = Statistics() if ended is None else ended.statistics
+        self._end(
+            stored,
+            Ending(
+                QueryStatus.FAILED,
+                self._clock(),
+                statistics=self._statistics(stored, told),
+                error=placed(failure, engine_sql=stored.engine_sql, asked_sql=stored.execution.query),
+                result_location=None if ended is None else ended.result_location,
+            ),
+        )
+        return RunOutcome.DONE
+
+    def _cancelled(self, stored: StoredExecution, ended: EngineExecution) -> RunOutcome:
+        warnings: tuple[QueryWarning, ...] = ()
+        current = self._store.get(stored.query_id)
+        if current is not None and not current.is_cancel_requested:
+            warnings = (QueryWarning("CancelledByEngine", ended.reason or "the engine cancelled the query"),)
+        self._end(
+            stored,
+            Ending(
+                QueryStatus.CANCELLED,
+                self._clock(),
+                statistics=self._statistics(stored, ended.statistics),
+                warnings=warnings,
+                result_location=ended.result_location,
+            ),
+        )
+        return RunOutcome.DONE
+
+    def _collected(self, stored: StoredExecution, ended: EngineExecution) -> RunOutcome:
+        """Spools the result; FINISHED is recorded as soon as the first page can be had."""
+        malformed = self._engine.malformed_rows(ended.engine_id)
+        statistics = replace(
+            self._statistics(stored, ended.statistics), rows_malformed=malformed.count, progress_percent=100.0
+        )
+        if stored.is_strict and malformed.count:
+            return self._refused_as_malformed(stored, ended, malformed, statistics)
+        columns = output_columns(self._engine.columns(ended.engine_id), stored)
+        ending = Ending(
+            QueryStatus.FINISHED,
+            self._clock(),
+            statistics=statistics,
+            columns=columns,
+            warnings=malformed.warnings,
+            warnings_truncated=malformed.is_truncated,
+            result_location=ended.result_location,
+        )
+        is_announced = False
+        with self._spools.writer(stored.query_id) as writer:
+            for row_count in self._spooling(writer, stored, columns, ended.result_location):
+                if not is_announced and row_count > MAXIMUM_RESULTS_PER_PAGE:
+                    is_announced = True
+                    if not self._end(stored, replace(ending, ended_at=self._clock())):
+                        return RunOutcome.DONE
+            writer.complete()
+        if is_announced:
+            self._store.record_spooled(stored.query_id, writer.row_count, writer.size_bytes)
+            self._on_change(stored.query_id)
+        else:
+            statistics = replace(statistics, rows_total=writer.row_count, result_bytes=writer.size_bytes)
+            self._end(stored, replace(ending, ended_at=self._clock(), statistics=statistics, is_spooled=True))
+        return RunOutcome.DONE
+
+    def _refused_as_malformed(
+        self, stored: StoredExecution, ended: EngineExecution, malformed: MalformedRows, statistics: Statistics
+    ) -> RunOutcome:
+        detail = f"{malformed.count} malformed rows would have been skipped, and the query was asked to be strict"
+        self._end(
+            stored,
+            Ending(
+                QueryStatus.FAILED,
+                self._clock(),
+                statistics=statistics,
+                error=QueryFailure("MalformedRows", detail, Blame.USER),
+                warnings=malformed.warnings,
+                warnings_truncated=malformed.is_truncated,
+                result_location=ended.result_location,
+            ),
+        )
+        return RunOutcome.DONE
+
+    def _spooling(
+        self, writer: SpoolWriter, stored: StoredExecution, columns: Sequence[OutputColumn], location: str | None
+    ) -> Iterator[int]:
+        """Writes the result's rows; gives the count of rows so far after each batch."""
+        engine_id = stored.engine_id
+        if engine_id is None:
+            raise AssertionError("only a started execution has a result")
+        with closing(Transcoder(columns, stored.json_columns)) as transcoder:
+            for batch in read_batches(lambda: self._engine.open_result(engine_id, location), len(columns)):
+                if self.is_stopping.is_set():
+                    raise _Stopping
+                for rows, end_offsets in transcoder.json_rows(batch):
+                    writer.append(rows, end_offsets)
+                yield writer.row_count
+
+    def _end(self, stored: StoredExecution, ending: Ending) -> bool:
+        """Records the ending; False when the execution ended otherwise (cancelled). What has no result keeps no
+        bytes.
+        """
+        after = self._store.finish(stored.query_id, ending)
+        if after.execution.status is not QueryStatus.FINISHED:
+            self._spools.delete(stored.query_id)
+            location = after.result_location or ending.result_location
+            if location is not None:
+                with suppress(EngineUnavailable):  # the retention sweeper tries again when the execution expires
+                    self._engine.delete_result(location)
+        self._on_change(stored.query_id)
+        return after.execution.status is ending.status
+
+
+def output_columns(told: Sequence[OutputColumn], stored: StoredExecution) -> tuple[OutputColumn, ...]:
+    """The result's columns: the engine's names made unique, and types as full as planning or the engine knows them."""
+    planned = stored.planned_columns if len(stored.planned_columns) == len(told) else ()
+    columns = []
+    for index, (name, column) in enumerate(zip(unique_names([column.name for column in told]), told, strict=True)):
+        type_text = "json" if index in stored.json_columns else column.type
+        if planned and (index in stored.json_columns or base_type(planned[index].type) == base_type(column.type)):
+            type_text = planned[index].type
+        columns.append(OutputColumn(name, type_text))
+    return tuple(columns)

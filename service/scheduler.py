@@ -1,0 +1,222 @@
+"""Who runs next: bounded concurrency, a bounded queue that is fair between tenants, and what earlier processes left
+behind.
+
+A query that the engine has no room for goes back to the front of the queue, and taking pauses for a moment (it is still
+honestly QUEUED). One whose engine cannot be reached is tried again until patience ends, then fails with blame `engine`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.errors import TooManyQueries
+from service.executions import ExecutionStore
+from service.fair_queue import FairQueue
+from service.ownership import Ownership
+from service.running import QueryRunner, RunOutcome
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SchedulerLimits:
+    """How much runs and waits in one process.
+
+    `maximum_queued_per_tenant` keeps one tenant from filling the queue; `engine_patience_seconds` is how long a query
+    waits for an engine that cannot be reached.
+    """
+
+    maximum_concurrent: int = 4
+    maximum_queued: int = 1000
+    maximum_queued_per_tenant: int = 200
+    engine_patience_seconds: float = 120.0
+    first_pause_seconds: float = 0.1
+    longest_pause_seconds: float = 5.0
+
+
+class Scheduler:
+    """See the module. Threads are started as they are needed, `maximum_concurrent` at most."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        runner: QueryRunner,
+        ownership: Ownership,
+        limits: SchedulerLimits,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._ownership = ownership
+        self._limits = limits
+        self._monotonic = monotonic
+        self._changed = threading.Condition()
+        self._queue = FairQueue()
+        self._reserved: dict[str, int] = {}
+        self._driven: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        self._idle_count = 0
+        self._paused_until = 0.0
+        self._pause_seconds = limits.first_pause_seconds
+        self._unavailable_since: dict[str, float] = {}
+        self._is_closed = False
+
+    def reserve(self, tenant: str) -> None:
+        """Takes one place in the queue for a query about to be stored. Raises TooManyQueries."""
+        with self._changed:
+            waiting = len(self._queue) + sum(self._reserved.values())
+            own = self._queue.count(tenant) + self._reserved.get(tenant, 0)
+            limit = self._limits.maximum_queued_per_tenant
+            if waiting >= self._limits.maximum_queued:
+                limit = self._limits.maximum_queued
+            elif own < limit:
+                self._reserved[tenant] = self._reserved.get(tenant, 0) + 1
+                return
+        raise TooManyQueries(
+            f"{limit} queries are waiting already; ask again later", limit=limit, retry_after_seconds=5.0
+        )
+
+    def release(self, tenant: str) -> None:
+        """Gives a reserved place back."""
+        with self._changed:
+            self._unreserve(tenant)
+
+    def enqueue(self, tenant: str, query_id: str, *, is_reserved: bool = True) -> None:
+        """Lets a stored query wait for its turn."""
+        with self._changed:
+            if is_reserved:
+                self._unreserve(tenant)
+            self._queue.push(tenant, query_id)
+            self._start_thread_if_needed()
+            self._changed.notify()
+
+    def position(self, tenant: str, query_id: str) -> int | None:
+        """The query's place in the queue of this process, from 1; None when it does not wait here."""
+        with self._changed:
+            return self._queue.position(tenant, query_id)
+
+    def drop(self, tenant: str, query_id: str) -> bool:
+        """Takes a cancelled query out of the queue."""
+        with self._changed:
+            return self._queue.remove(tenant, query_id)
+
+    def adopt_abandoned(self) -> int:
+        """Takes up the unfinished queries whose process has ended; how many. Cheap when there are none."""
+        adopted = 0
+        for stored in self._store.unfinished():
+            if stored.owner == self._ownership.owner:
+                continue
+            if stored.owner is not None and not self._ownership.is_gone(stored.owner):
+                continue
+            if self._store.adopt(stored.query_id, stored.owner, self._ownership.owner):
+                _LOG.info(
+                    "taking up query %s, which an earlier process left %s", stored.query_id, stored.execution.status
+                )
+                self.enqueue(stored.execution.tenant, stored.query_id, is_reserved=False)
+                adopted += 1
+        return adopted
+
+    @property
+    def running_count(self) -> int:
+        """How many queries are being driven now."""
+        with self._changed:
+            return len(self._driven)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many queries wait in this process."""
+        with self._changed:
+            return len(self._queue)
+
+    def close(self) -> None:
+        """Takes no more queries, waits for the threads to let go of theirs, and gives up ownership of what is
+        unfinished.
+        """
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            threads = list(self._threads)
+        self._runner.stop()
+        for thread in threads:
+            thread.join()
+        self._store.disown(self._ownership.owner)
+
+    def _unreserve(self, tenant: str) -> None:
+        left = self._reserved.get(tenant, 0) - 1
+        if left > 0:
+            self._reserved[tenant] = left
+        else:
+            self._reserved.pop(tenant, None)
+
+    def _start_thread_if_needed(self) -> None:
+        if self._idle_count >= len(self._queue) or len(self._threads) >= self._limits.maximum_concurrent:
+            return
+        thread = threading.Thread(target=self._run, name=f"query-{len(self._threads) + 1}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self) -> None:
+        while True:
+            taken = self._take()
+            if taken is None:
+                return
+            tenant, query_id = taken
+            outcome = RunOutcome.GIVEN_BACK
+            try:
+                outcome = self._runner.drive(query_id)
+            except Exception:  # the store itself fails: the query stays as it is stored and is tried again
+                _LOG.exception("query %s could not be driven", query_id)
+                outcome = RunOutcome.UNAVAILABLE
+            finally:
+                self._ended(tenant, query_id, outcome)
+
+    def _take(self) -> tuple[str, str] | None:
+        with self._changed:
+            self._idle_count += 1
+            try:
+                while not self._is_closed:
+                    pause_seconds = self._paused_until - self._monotonic()
+                    if pause_seconds <= 0:
+                        taken = self._queue.pop()
+                        if taken is not None:
+                            self._driven.add(taken[1])
+                            return taken
+                        self._changed.wait()
+                    else:
+                        self._changed.wait(pause_seconds)
+                return None
+            finally:
+                self._idle_count -= 1
+
+    def _ended(self, tenant: str, query_id: str, outcome: RunOutcome) -> None:
+        with self._changed:
+            self._driven.discard(query_id)
+            if outcome in (RunOutcome.DONE, RunOutcome.AGAIN):
+                # something ended, so the engine has room again
+                self._paused_until = 0.0
+                self._pause_seconds = self._limits.first_pause_seconds
+                self._unavailable_since.pop(query_id, None)
+            if outcome is RunOutcome.AGAIN:
+                self._queue.push(tenant, query_id)
+            if outcome in (RunOutcome.BUSY, RunOutcome.UNAVAILABLE):
+                self._paused_until = self._monotonic() + self._pause_seconds
+                self._pause_seconds = min(self._pause_seconds * 2, self._limits.longest_pause_seconds)
+            if outcome is RunOutcome.BUSY:
+                self._queue.push_front(tenant, query_id)
+            is_given_up = False
+            if outcome is RunOutcome.UNAVAILABLE:
+                since = self._unavailable_since.setdefault(query_id, self._monotonic())
+                is_given_up = self._monotonic() - since > self._limits.engine_patience_seconds
+                if is_given_up:
+                    del self._unavailable_since[query_id]
+                else:
+                    self._queue.push(tenant, query_id)
+            self._changed.notify()
+        if is_given_up:
+            seconds = round(self._limits.engine_patience_seconds)
+            self._runner.give_up(query_id, f"the engine could not be reached for {seconds} seconds")
