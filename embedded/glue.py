@@ -86,14 +86,18 @@ class Glue(AwsClient):
         """The partitions that an Expression chooses, in key order; all without one.
 
         The location of a partition that has none of its own is the table's. Raises EntityNotFoundException and, for
-        the expression, InvalidInputException, at the first row.
+        the expression, InvalidInputException.
         """
         with self._store.reading() as connection:
             found = self._table("GetPartitions", connection, database, table)
         table_location = found.body.get("StorageDescriptor", {}).get("Location", "")
-        for row in self._store.partitions(found.table_id, self._filter(found, expression)):
-            parameters = json.loads(row.parameters) if row.parameters else {}
-            yield PartitionRow(row.values, row.location or table_location, parameters)
+        rows = self._store.partitions(found.table_id, self._filter(found, expression))
+        return (
+            PartitionRow(
+                row.values, row.location or table_location, json.loads(row.parameters) if row.parameters else {}
+            )
+            for row in rows
+        )
 
     # --- databases -----------------------------------------------------------------------------------------------
 
@@ -587,7 +591,7 @@ class Glue(AwsClient):
         return {**body, "Name": name, "CreateTime": create_time, "UpdateTime": self._now()}
 
     def _table_answer(self, table: _Table) -> dict[str, Any]:
-        answer: dict[str, Any] = from_json(self._shape.model.shape_for("TableData"), table.body)
+        answer: dict[str, Any] = from_json(self._shape.model.shape_for("Table"), table.body)
         return {
             "Retention": 0,
             **answer,
