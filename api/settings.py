@@ -1,7 +1,8 @@
 """Settings of the service: environment variables `DATA_HIST_*`, read once at start, checked, then handed in.
 
-The table `SETTINGS` is the whole truth: docs/configuration.md lists the same names, defaults and meanings, and a test holds
-the two equal. A bad value stops the start with a sentence that names the variable; nothing falls back in silence.
+The class `Settings` is the whole truth: docs/configuration.md lists the same names, defaults and meanings, and a
+test holds the two equal. A bad value stops the start with a sentence that names the variable; nothing falls back in
+silence.
 """
 
 from __future__ import annotations
@@ -70,51 +71,64 @@ def _bytes_or_none(text: str) -> int | None:
     return _whole_number(0, 2**53 - 1)(text) or None
 
 
-def _setting(default: Any, read: Callable[[str], Any], meaning: str, shown: str | None = None) -> Any:
-    return field(
-        default=default,
-        metadata={"read": read, "meaning": meaning, "default": str(default) if shown is None else shown},
-    )
+def _about(read: Callable[[str], Any], meaning: str, shown: str | None = None) -> dict[str, Any]:
+    """A setting's metadata: how its text is read, what it means, how its default is written in the documentation."""
+    return {"read": read, "meaning": meaning, "shown": shown}
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every setting, with its unit in its name. `Settings()` is what a laptop runs with."""
 
-    data_dir: Path = _setting(
-        Path(".data"), _path, "folder that holds the lake, the catalogue, the executions, the keys and the results"
+    data_dir: Path = field(
+        default=Path(".data"),
+        metadata=_about(_path, "folder that holds the lake, the catalogue, the executions, the keys and the results"),
     )
-    host: str = _setting(
-        "127.0.0.1", _host, "address to listen on; any but loopback is refused until an API key exists"
+    host: str = field(
+        default="127.0.0.1",
+        metadata=_about(_host, "address to listen on; any but loopback is refused until an API key exists"),
     )
-    port: int = _setting(8080, _whole_number(0, 65535), "port to listen on; 0 takes a free one and logs it")
-    max_concurrent_queries: int = _setting(
-        4, _whole_number(1, 256), "queries that run beside each other; more wait, honestly QUEUED"
+    port: int = field(
+        default=8080, metadata=_about(_whole_number(0, 65535), "port to listen on; 0 takes a free one and logs it")
     )
-    max_queued_queries: int = _setting(
-        200, _whole_number(1, 100_000), "queries that may wait; beyond it submit answers 429 with Retry-After"
+    max_concurrent_queries: int = field(
+        default=4,
+        metadata=_about(_whole_number(1, 256), "queries that run beside each other; more wait, honestly QUEUED"),
     )
-    max_bytes_scanned: int | None = _setting(
-        None, _bytes_or_none, "most bytes one query may read, for every caller; 0 is no limit", "0"
+    max_queued_queries: int = field(
+        default=200,
+        metadata=_about(
+            _whole_number(1, 100_000), "queries that may wait; beyond it submit answers 429 with Retry-After"
+        ),
     )
-    engine_memory: str = _setting("1GB", _memory, "memory the embedded engine may use before it spills to disk")
-    malformed_rows: str = _setting(
-        "skip",
-        _one_of("skip", "refuse"),
-        "what a query does with bad rows in the lake: skip them (counted in `warnings`) or refuse (the query FAILED)",
+    max_bytes_scanned: int | None = field(
+        default=None,
+        metadata=_about(_bytes_or_none, "most bytes one query may read, for every caller; 0 is no limit", shown="0"),
     )
-    sweep_interval_seconds: int = _setting(
-        60, _whole_number(1, 86_400), "how often results past their retention are deleted"
+    engine_memory: str = field(
+        default="1GB", metadata=_about(_memory, "memory the embedded engine may use before it spills to disk")
     )
-    request_events: bool = _setting(
-        True, _switch, "write the service's own requests to the lake, as events of service `data-hist`", "on"
+    sweep_interval_seconds: int = field(
+        default=60, metadata=_about(_whole_number(1, 86_400), "how often results past their retention are deleted")
     )
-    access_log: bool = _setting(True, _switch, "one JSON line per request on standard error", "on")
-    log_level: str = _setting(
-        "info", _one_of("debug", "info", "warning", "error"), "least level of lines on standard error"
+    request_events: bool = field(
+        default=True,
+        metadata=_about(
+            _switch, "write the service's own requests to the lake, as events of service `data-hist`", shown="on"
+        ),
     )
-    shutdown_seconds: int = _setting(
-        30, _whole_number(0, 3600), "how long running requests may finish after SIGTERM before they are cut"
+    access_log: bool = field(
+        default=True, metadata=_about(_switch, "one JSON line per request on standard error", shown="on")
+    )
+    log_level: str = field(
+        default="info",
+        metadata=_about(_one_of("debug", "info", "warning", "error"), "least level of lines on standard error"),
+    )
+    shutdown_seconds: int = field(
+        default=30,
+        metadata=_about(
+            _whole_number(0, 3600), "how long running requests may finish after SIGTERM before they are cut"
+        ),
     )
 
     @classmethod
@@ -153,7 +167,11 @@ class Settings:
 def documented_settings() -> list[tuple[str, str, str]]:
     """(variable, default, meaning) of each setting: what docs/configuration.md has to say."""
     return [
-        (PREFIX + setting.name.upper(), setting.metadata["default"], setting.metadata["meaning"])
+        (
+            PREFIX + setting.name.upper(),
+            setting.metadata["shown"] or str(setting.default),
+            setting.metadata["meaning"],
+        )
         for setting in dataclasses.fields(Settings)
     ]
 

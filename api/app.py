@@ -1,0 +1,107 @@
+"""Puts the HTTP application together: the contract, its operations, security, the edge around it all.
+
+    Edge                request id, problems, access log, numbers
+    Documentation       Swagger UI
+    RoutingMiddleware   connexion: path and method -> operation
+    SecurityMiddleware  connexion: key -> caller
+    [ResponseValidationMiddleware  connexion, in tests: answers must be what the contract says]
+    OperationsMiddleware  checks, binds, calls the handler: api.operations.*
+    LifespanMiddleware  connexion: start and stop
+    (behind it)         the pages that are no part of the contract
+
+Everything it works with is handed in; api.composition builds that for the embedded service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from connexion import AsyncApp
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.middleware.response_validation import ResponseValidationMiddleware
+from connexion.middleware.routing import RoutingMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from prometheus_client import CollectorRegistry
+
+from api.auth import Gate, Keys, security_map
+from api.contract import load_contract
+from api.documentation import Documentation, Pages, add_pages, swagger_ui_options
+from api.edge import Edge, Recorder
+from api.logs import Log, json_log
+from api.metrics import Reading, Readings, RequestMetrics, exposition
+from api.operation import Application, OperationsMiddleware
+from api.problem_types import problem_pages
+from api.settings import Settings
+from service.queries import QueryService
+
+
+def create_app(
+    settings: Settings,
+    *,
+    service: QueryService,
+    keys: Keys | None = None,
+    log: Log | None = None,
+    registry: CollectorRegistry | None = None,
+    readings: Callable[[], Iterable[Reading]] | None = None,
+    record: Recorder | None = None,
+    stopping: asyncio.Event | None = None,
+    close: Callable[[], None] | None = None,
+    validate_responses: bool = False,
+) -> AsyncApp:
+    """The ASGI application over `service`.
+
+    `keys` None is a service open to whoever reaches it. `stopping`, once set, ends long polls and readiness.
+    `close` is called after the service is closed, when the server stops. `validate_responses` is for tests: it
+    reads and checks every answer.
+    """
+    log = json_log(sys.stderr.buffer, settings.log_level) if log is None else log
+    registry = CollectorRegistry() if registry is None else registry
+    if readings is not None:
+        registry.register(Readings(readings))
+    application = Application(
+        service=service, scrape=partial(exposition, registry), stopping=stopping or asyncio.Event()
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            application.stopping.set()
+            await service.close()
+            if close is not None:
+                await asyncio.to_thread(close)
+
+    edge = partial(
+        Edge,
+        log=log,
+        metrics=RequestMetrics(registry),
+        has_access_log=settings.access_log,
+        record=record,
+    )
+    contract = load_contract("v0")
+    app = AsyncApp(
+        "api",
+        lifespan=lifespan,
+        middlewares=[
+            edge,
+            Documentation,
+            RoutingMiddleware,
+            SecurityMiddleware,
+            *([ResponseValidationMiddleware] if validate_responses else []),
+            partial(OperationsMiddleware, application=application),
+            LifespanMiddleware,
+        ],
+        swagger_ui_options=swagger_ui_options(),
+        security_map=security_map(Gate(keys)),
+        validate_responses=validate_responses,
+    )
+    app.add_api(contract)
+    add_pages(app, Pages(contract, problem_pages()))
+    return app

@@ -1,0 +1,170 @@
+"""Who is calling: an API key in `X-API-Key`, or as the password of HTTP basic, becomes a Caller.
+
+While no key was ever made the service is open (and binds to loopback only, api.server): the caller is the operator.
+From the first key on, every operation that the contract secures needs one. Lookups are remembered for a second, so
+that a key costs microseconds and its revocation takes effect within that second. Secrets are kept here as digests
+only and never logged.
+
+connexion's security middleware calls the two handlers below (`security_map`); they answer `{"sub": tenant,
+"caller": Caller}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol
+
+from connexion.security import NO_VALUE
+from starlette.types import Scope
+
+from api.exchange import exchange_of
+from api.problems import AuthenticationRequired
+from service.model import OPERATOR, Caller
+
+REMEMBERED_SECONDS = 1.0
+MAXIMUM_REMEMBERED_KEYS = 4096
+MAXIMUM_KEY_CHARACTERS = 512
+
+Identity = dict[str, Any]
+MISSING_KEY = "Send an API key in the header X-API-Key, or as the password of HTTP basic authentication."
+WRONG_KEY = "This API key is not known, or was revoked."
+
+
+class Keys(Protocol):
+    """What the gate needs of the key store."""
+
+    def is_empty(self) -> bool:
+        """Whether no key was ever made (revoked ones count as made)."""
+
+    def authenticate(self, secret: str) -> Caller | None:
+        """The caller of this key, None when there is no such key or it was revoked. May block."""
+
+
+class Gate:
+    """Turns keys into callers and remembers the answers for a moment. `keys` None is an open service."""
+
+    def __init__(
+        self,
+        keys: Keys | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        remembered_seconds: float = REMEMBERED_SECONDS,
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._remembered_seconds = remembered_seconds
+        self._callers: dict[bytes, tuple[float, Identity | None]] = {}
+        self._is_open = keys is None
+        self._is_open_until = float("inf") if keys is None else float("-inf")
+
+    async def is_open(self) -> bool:
+        """Whether calls need no key, because none was ever made."""
+        if self._clock() >= self._is_open_until and self._keys is not None:
+            self._is_open = await asyncio.to_thread(self._keys.is_empty)
+            self._is_open_until = self._clock() + self._remembered_seconds
+        return self._is_open
+
+    async def identify(self, secret: str) -> Identity | None:
+        """The identity of the key `secret`, None when it is not good."""
+        if self._keys is None or not 0 < len(secret) <= MAXIMUM_KEY_CHARACTERS:
+            return None
+        digest = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+        remembered = self._callers.get(digest)
+        if remembered is not None and self._clock() < remembered[0]:
+            return remembered[1]
+        caller = await asyncio.to_thread(self._keys.authenticate, secret)
+        identity = None if caller is None else identity_of(caller)
+        if len(self._callers) >= MAXIMUM_REMEMBERED_KEYS:
+            self._callers.clear()
+        self._callers[digest] = (self._clock() + self._remembered_seconds, identity)
+        return identity
+
+
+def identity_of(caller: Caller) -> Identity:
+    """What connexion's security passes on: `sub` is its own word for the user."""
+    return {"sub": caller.tenant, "caller": caller}
+
+
+OPEN_IDENTITY = identity_of(OPERATOR)
+
+Verification = Callable[[Any], Awaitable[Any]]
+
+
+class ApiKeyHandler:
+    """connexion security handler of `type: apiKey, in: header`. An open service lets everybody in here."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def get_fn(self, security_scheme: dict[str, Any], _required_scopes: list[str]) -> Verification:
+        """The check connexion calls for each request: identity, NO_VALUE (no key sent), or AuthenticationRequired."""
+        header = security_scheme["name"].lower().encode()
+
+        async def verify(request: Any) -> Any:
+            if await self._gate.is_open():
+                return OPEN_IDENTITY
+            for name, value in request.scope["headers"]:
+                if name == header:
+                    identity = await self._gate.identify(value.decode("latin-1"))
+                    if identity is None:
+                        raise AuthenticationRequired(WRONG_KEY)
+                    return identity
+            return NO_VALUE
+
+        return verify
+
+
+class BasicHandler:
+    """connexion security handler of `type: http, scheme: basic`: the key is the password, the user name is not
+    looked at.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def get_fn(self, _security_scheme: dict[str, Any], _required_scopes: list[str]) -> Verification:
+        """As ApiKeyHandler.get_fn."""
+
+        async def verify(request: Any) -> Any:
+            for name, value in request.scope["headers"]:
+                if name == b"authorization":
+                    identity = await self._gate.identify(_password(value))
+                    if identity is None:
+                        raise AuthenticationRequired(WRONG_KEY)
+                    return identity
+            return NO_VALUE
+
+        return verify
+
+
+def _password(authorization: bytes) -> str:
+    """The password of an HTTP basic `Authorization` value (RFC 7617); empty where it is none."""
+    scheme, _, credentials = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        _, _, password = base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return password
+
+
+def security_map(gate: Gate) -> dict[str, Callable[[], Any]]:
+    """What connexion is handed as `security_map`."""
+    return {"apiKey": partial(ApiKeyHandler, gate), "basic": partial(BasicHandler, gate)}
+
+
+def caller_of(scope: Scope) -> Caller:
+    """The caller that connexion's security admitted; the operator for operations without security (health)."""
+    identity = scope.get("extensions", {}).get("connexion_context", {}).get("token_info")
+    caller: Caller = OPERATOR if identity is None else identity["caller"]
+    exchange = exchange_of(scope)
+    if identity is not None:
+        exchange.tenant, exchange.key_id = caller.tenant, caller.key_id
+    return caller

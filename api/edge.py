@@ -1,0 +1,107 @@
+"""The outermost layer: gives each request its id, turns every error into a problem, writes the access log, counts.
+
+It stands around all of connexion, so that connexion's and starlette's own errors come out in the contract's one
+format too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from api.exchange import Exchange, begin_exchange
+from api.logs import Log
+from api.metrics import RequestMetrics
+from api.problems import problem_response
+
+CLIENT_LEFT = 499  # nginx's number for it: never sent, only logged and counted
+
+Recorder = Callable[[Exchange, float], None]
+
+
+class Edge:
+    """ASGI middleware. `record` is told each finished exchange and its duration in seconds (request events)."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        log: Log,
+        metrics: RequestMetrics,
+        has_access_log: bool = True,
+        record: Recorder | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._app = app
+        self._log = log
+        self._metrics = metrics
+        self._has_access_log = has_access_log
+        self._record = record
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._clock()
+        exchange = begin_exchange(scope)
+        request_id_header = (b"x-request-id", exchange.request_id.encode())
+
+        async def observed_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message["headers"], request_id_header]
+            else:
+                exchange.sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            with bound_contextvars(request_id=exchange.request_id):
+                await self._serve(exchange, scope, receive, observed_send)
+        finally:
+            self._metrics.in_flight.dec()
+            self._finish(exchange, self._clock() - started)
+
+    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            exchange.status = CLIENT_LEFT
+        except asyncio.CancelledError:
+            exchange.status = exchange.status or CLIENT_LEFT
+            raise
+        except Exception as error:
+            if exchange.status is not None:  # half an answer is out: only cutting the connection tells the client
+                self._log.error("answer broken off", exc_info=error, route=exchange.route)
+                exchange.code = "InternalError"
+                raise
+            response, exchange.code = problem_response(error, instance=exchange.path, request_id=exchange.request_id)
+            if exchange.code == "InternalError":
+                self._log.error("request failed", exc_info=error, route=exchange.route)
+            await response(scope, receive, send)
+
+    def _finish(self, exchange: Exchange, duration_seconds: float) -> None:
+        status = exchange.status or CLIENT_LEFT
+        self._metrics.observe(exchange.method, exchange.route, status, duration_seconds, exchange.sent_bytes)
+        if self._has_access_log:
+            self._log.info(
+                "request",
+                method=exchange.method,
+                route=exchange.route,
+                status=status,
+                duration_ms=round(duration_seconds * 1000, 3),
+                request_id=exchange.request_id,
+                tenant=exchange.tenant,
+                key_id=exchange.key_id,
+                query_id=exchange.query_id,
+                code=exchange.code,
+                sent_bytes=exchange.sent_bytes,
+            )
+        if self._record is not None:
+            self._record(exchange, duration_seconds)
