@@ -1,0 +1,308 @@
+"""What is known about the files of the lake that can't be read as their table says.
+
+    reading   how each file of a query is opened: as it lies there, or as a clean copy of its good rows
+    learn     after a read error: finds the files at fault, keeps their good rows, counts the bad ones
+
+A verdict holds for one file (path, size, time of change) under one declaration (SerDe and columns). Whether a row is
+malformed does not depend on what a query selects: until a file is known to be good, the columns whose type can go wrong
+are read along with every query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from embedded.athena_executions import MAXIMUM_MALFORMED_SAMPLES, MalformedRow, MalformedRows
+from embedded.file_inspection import FileInspector, Inspection
+from embedded.lake_files import LakeFile
+from embedded.salvage import BadRow, Salvage, salvage_json, unpack
+from embedded.scan import PlannedScan, ScannedTable
+from embedded.serde.json_lines import JsonLinesReader
+from embedded.serde.reader import DataColumn, Extras, ReadableFile, Reader
+from embedded.sql.errors import TrinoError
+from embedded.sql.physical import quoted
+
+_DIRECT_COMPRESSIONS = frozenset({"none", "gzip", "zstd"})
+_UNPACKABLE = frozenset({"bzip2", "lz4"})
+_VERIFIED_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A file that needs no more suspicion: `readable` is how it is opened (None: nothing in it), `bad` its bad rows."""
+
+    readable: ReadableFile | None
+    bad_count: int = 0
+    bad: tuple[BadRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The relations of one attempt, and the verdicts they rest on."""
+
+    relations: Mapping[str, str]
+    scans: tuple[PlannedScan, ...]
+    verdicts: Mapping[str, Verdict]
+
+    def malformed(self) -> MalformedRows:
+        """The rows left out, each file counted once however often the query reads it."""
+        count = 0
+        samples: list[MalformedRow] = []
+        seen: set[str] = set()
+        for scan in self.scans:
+            for found in scan.files:
+                file = found.file
+                verdict = self.verdicts.get(_file_key(file, scan.table))
+                if verdict is None or verdict.bad_count == 0 or file.path in seen:
+                    continue
+                seen.add(file.path)
+                count += verdict.bad_count
+                room = MAXIMUM_MALFORMED_SAMPLES - len(samples)
+                samples += [MalformedRow(file.uri, bad.line, bad.reason) for bad in verdict.bad[:room]]
+        return MalformedRows(count, tuple(samples), truncated=count > len(samples))
+
+
+class FileVerdicts:
+    """Verdicts on files, and the clean copies that belong to them, below `folder`."""
+
+    def __init__(self, folder: Path, *, inspector: FileInspector | None = None, capacity: int = 200_000) -> None:
+        self._folder = folder
+        self._inspector = inspector or FileInspector()
+        self._capacity = capacity
+        self._known: OrderedDict[str, Verdict] = OrderedDict()
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------------------------------------- reading
+
+    def reading(self, scans: Sequence[PlannedScan], check: Callable[[], None]) -> Reading:
+        """Raises TrinoError for a table that says it will not have malformed rows left out, when there are some."""
+        verdicts: dict[str, Verdict] = {}
+        relations: dict[str, str] = {}
+        for scan in scans:
+            relations[scan.scan.alias_token] = self._relation(scan, verdicts, check)
+        return Reading(relations, tuple(scans), verdicts)
+
+    def _relation(self, scan: PlannedScan, verdicts: dict[str, Verdict], check: Callable[[], None]) -> str:
+        readable: dict[str, ReadableFile | None] = {}
+        spellings: set[str] = set()
+        is_suspect = False
+        for found in scan.files:
+            file = found.file
+            check()
+            if file.path in readable:
+                continue
+            verdict, inspection = self._verdict(file, scan.table)
+            if verdict is not None:
+                _refuse_if_strict(scan.table, file, verdict)
+                verdicts[_file_key(file, scan.table)] = verdict
+                readable[file.path] = verdict.readable
+            else:
+                is_suspect = True
+                readable[file.path] = ReadableFile(file.path, inspection.compression)
+            spellings |= inspection.spellings
+        reader = _reader_for(scan.table.reader, spellings)
+        checked = fallible_columns(scan.table) if is_suspect else ()
+        return scan.relation(lambda file: readable[file.path], reader, checked_columns=checked)
+
+    def _verdict(self, file: LakeFile, table: ScannedTable) -> tuple[Verdict | None, Inspection]:
+        """What is known about a file without reading it whole."""
+        reader = table.reader
+        if not isinstance(reader, JsonLinesReader):
+            known = self._get(_file_key(file, table))
+            return known, Inspection("none")
+        try:
+            inspection = self._inspector.inspect(file)
+        except FileNotFoundError:
+            return Verdict(None), Inspection("none", is_empty=True)
+        if inspection.is_empty:
+            return Verdict(None), inspection
+        key = _file_key(file, table)
+        known = self._get(key)
+        if known is None and inspection.is_foreign:
+            known = Verdict(None, 1, (BadRow(0, f"the object is named as {inspection.compression}, but is not"),))
+            self._put(key, known)
+        if known is None and inspection.compression not in _DIRECT_COMPRESSIONS:
+            known = self._unpacked(file, table, reader, inspection.compression)
+        return known, inspection
+
+    def _unpacked(self, file: LakeFile, table: ScannedTable, reader: JsonLinesReader, compression: str) -> Verdict:
+        if compression not in _UNPACKABLE:
+            raise TrinoError("NOT_SUPPORTED", f"The embedded Athena does not read {compression} objects: {file.uri}")
+        copy = self._copy_path(file, table)
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            unpack(file.path, compression, copy)
+        return self._salvaged(file, table, reader, ReadableFile(str(copy)))
+
+    # ------------------------------------------------------------------------------------------------- learning
+
+    def learn(
+        self,
+        error: duckdb.Error,
+        reading: Reading,
+        cursor: duckdb.DuckDBPyConnection,
+        check: Callable[[], None],
+    ) -> bool:
+        """Finds the files that made a query fail. True: something was learnt, the query is worth another try."""
+        text = str(error)
+        learnt = False
+        for scan in reading.scans:
+            suspects = [
+                file
+                for file in _distinct(scan)
+                if _file_key(file, scan.table) not in reading.verdicts and file.size_bytes > 0
+            ]
+            named = any(file.path in text for file in suspects)
+            if not suspects or not (named or _is_nameless_data_error(error, scan.table)):
+                continue
+            for start in range(0, len(suspects), _VERIFIED_AT_ONCE):
+                learnt |= self._verify(suspects[start : start + _VERIFIED_AT_ONCE], scan.table, cursor, check)
+        return learnt
+
+    def _verify(
+        self,
+        files: Sequence[LakeFile],
+        table: ScannedTable,
+        cursor: duckdb.DuckDBPyConnection,
+        check: Callable[[], None],
+    ) -> bool:
+        """Reads files strictly, all their fallible columns; good ones are remembered as good. True: bad ones found."""
+        check()
+        opened: list[ReadableFile] = []
+        spellings: set[str] = set()
+        for file in files:
+            _, inspection = self._verdict(file, table)
+            opened.append(ReadableFile(file.path, inspection.compression))
+            spellings |= inspection.spellings
+        try:
+            read_all(cursor, _reader_for(table.reader, spellings), opened, fallible_columns(table))
+        except duckdb.InterruptException:
+            check()
+            raise
+        except duckdb.Error as error:
+            if len(files) == 1:
+                self._condemn(files[0], opened[0], table, cursor, error)
+                return True
+            middle = len(files) // 2
+            first = self._verify(files[:middle], table, cursor, check)
+            return self._verify(files[middle:], table, cursor, check) or first
+        for file, how in zip(files, opened, strict=True):
+            self._put(_file_key(file, table), Verdict(how))
+        return False
+
+    def _condemn(
+        self,
+        file: LakeFile,
+        how: ReadableFile,
+        table: ScannedTable,
+        cursor: duckdb.DuckDBPyConnection,
+        error: duckdb.Error,
+    ) -> None:
+        if isinstance(table.reader, JsonLinesReader):
+            self._salvaged(file, table, table.reader, how, cursor)
+            return
+        reason = str(error).splitlines()[0].replace(file.path, file.uri)
+        self._put(_file_key(file, table), Verdict(None, 1, (BadRow(0, reason[:300]),)))
+
+    def _salvaged(
+        self,
+        file: LakeFile,
+        table: ScannedTable,
+        reader: JsonLinesReader,
+        how: ReadableFile,
+        cursor: duckdb.DuckDBPyConnection | None = None,
+    ) -> Verdict:
+        copy = self._copy_path(file, table, ".clean")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        fallible = fallible_columns(table)
+        salvage: Salvage = salvage_json(how, copy, [(reader.keys(column), column.type) for column in fallible])
+        if cursor is not None and salvage.good_count:
+            salvage = salvage.confirmed(lambda path: read_all(cursor, reader, [ReadableFile(path)], fallible))
+        verdict = Verdict(
+            ReadableFile(str(copy)) if salvage.good_count else None, salvage.bad_count, tuple(salvage.bad)
+        )
+        self._put(_file_key(file, table), verdict)
+        return verdict
+
+    # ------------------------------------------------------------------------------------------------ remembering
+
+    def _get(self, key: str) -> Verdict | None:
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+            return known
+
+    def _put(self, key: str, verdict: Verdict) -> None:
+        with self._lock:
+            self._known[key] = verdict
+            while len(self._known) > self._capacity:
+                self._known.popitem(last=False)
+
+    def _copy_path(self, file: LakeFile, table: ScannedTable, suffix: str = ".plain") -> Path:
+        name = hashlib.sha256(_file_key(file, table).encode()).hexdigest()[:40]
+        return self._folder / name[:2] / f"{name}{suffix}"
+
+
+def read_all(
+    cursor: duckdb.DuckDBPyConnection, reader: Reader, files: Sequence[ReadableFile], columns: Sequence[DataColumn]
+) -> None:
+    """Reads every row and every given column of files, and throws the values away. Raises what the reader raises."""
+    source = reader.relation(files, columns, Extras())
+    condition = f" WHERE hash({', '.join(quoted(column.name) for column in columns)}) IS NOT NULL" if columns else ""
+    cursor.execute(f"SELECT count(*) FROM ({source}){condition}").fetchall()  # noqa: S608 - own SQL, quoted names
+
+
+def fallible_columns(table: ScannedTable) -> tuple[DataColumn, ...]:
+    """The columns that a value can fail to fit: all but texts, for files whose values are texts of another making."""
+    if table.reader.name == "parquet":
+        return ()
+    return tuple(
+        column
+        for column in table.columns
+        if column.type.base not in ("varchar", "char") and column.name not in table.partition_keys
+    )
+
+
+def _reader_for(reader: Reader, spellings: set[str]) -> Reader:
+    if not isinstance(reader, JsonLinesReader) or not spellings:
+        return reader
+    names: dict[str, list[str]] = {}
+    for spelling in sorted(spellings):
+        names.setdefault(spelling.lower(), []).append(spelling)
+    return reader.with_key_names(names)
+
+
+def _refuse_if_strict(table: ScannedTable, file: LakeFile, verdict: Verdict) -> None:
+    if verdict.bad_count and table.is_strict:
+        first = verdict.bad[0]
+        raise TrinoError(
+            "HIVE_CURSOR_ERROR", f"Row is not a valid JSON Object - {first.reason} ({file.uri}, line {first.line})"
+        )
+
+
+def _file_key(file: LakeFile, table: ScannedTable) -> str:
+    return f"{table.declaration}\n{file.path}\n{file.size_bytes}\n{file.modified_at.timestamp()}"
+
+
+def _distinct(scan: PlannedScan) -> list[LakeFile]:
+    return list({found.file.path: found.file for found in scan.files}.values())
+
+
+def _is_nameless_data_error(error: duckdb.Error, table: ScannedTable) -> bool:
+    """Whether this may be a value of a file that could not be converted, though the message names no file."""
+    if not isinstance(
+        error,
+        duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException | duckdb.IOException,
+    ):
+        return False
+    return isinstance(error, duckdb.IOException) or any(
+        column.type.base in ("timestamp", "varbinary") for column in table.columns
+    )

@@ -1,0 +1,235 @@
+"""Saves the good rows of a damaged file: everything readable of it, a line at a time, into a clean copy.
+
+Damage that is met and named: a line that is not JSON, a value of the wrong type, an array or a scalar where an object
+should be, bytes that are not UTF-8, NUL bytes, a line longer than 16 MB, a gzip stream that ends early, is corrupt, or
+has something else behind it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+
+from embedded.athena_executions import MAXIMUM_MALFORMED_SAMPLES
+from embedded.serde.json_lines import MAXIMUM_LINE_BYTES
+from embedded.serde.json_values import misfit
+from embedded.serde.reader import ReadableFile
+from embedded.sql.types import TrinoType
+
+_CHUNK_BYTES = 1 << 20
+_MAXIMUM_CORRECTIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that can't be read: its line counted from 1 (0: the object as a whole) and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Salvage:
+    """What became of a file. `bad` holds the first hundred bad rows; `lines` the original line of each good row."""
+
+    copy: Path
+    good_count: int
+    bad_count: int
+    bad: list[BadRow] = field(default_factory=list)
+
+    def confirmed(self, read: Callable[[str], None]) -> Salvage:
+        """The same after the reader itself had a look at the copy: rows it refuses are taken out too."""
+        salvage = self
+        for _ in range(_MAXIMUM_CORRECTIONS):
+            try:
+                read(str(salvage.copy))
+            except duckdb.InterruptException:
+                raise
+            except duckdb.Error as error:
+                line = _line_named_by(str(error))
+                if line is None or not 1 <= line <= salvage.good_count:
+                    return salvage._given_up(str(error))
+                salvage = salvage._without(line, str(error).splitlines()[0])
+                if salvage.good_count == 0:
+                    return salvage
+            else:
+                return salvage
+        return salvage._given_up("too many rows that the reader refuses")
+
+    def _without(self, line: int, reason: str) -> Salvage:
+        lines = self.copy.read_bytes().split(b"\n")
+        numbers = _numbers_path(self.copy).read_text().split()
+        original = int(numbers.pop(line - 1))
+        del lines[line - 1]
+        self.copy.write_bytes(b"\n".join(lines))
+        _numbers_path(self.copy).write_text("\n".join(numbers))
+        reason = re.sub(r'^.*?in file "[^"]*", (at byte \d+ )?in (line|record/value) \d+: ', "", reason)
+        bad = sorted([*self.bad, BadRow(original, reason[:300])], key=lambda row: row.line)[:MAXIMUM_MALFORMED_SAMPLES]
+        return replace(self, good_count=self.good_count - 1, bad_count=self.bad_count + 1, bad=bad)
+
+    def _given_up(self, reason: str) -> Salvage:
+        bad = [BadRow(0, reason.splitlines()[0][:300]), *self.bad][:MAXIMUM_MALFORMED_SAMPLES]
+        return replace(self, good_count=0, bad_count=self.bad_count + self.good_count, bad=bad)
+
+
+def _numbers_path(copy: Path) -> Path:
+    return copy.with_name(copy.name + ".lines")
+
+
+def _line_named_by(text: str) -> int | None:
+    match = re.search(r"in (line|record/value) (\d+)", text)
+    if match is None:
+        return None
+    # DuckDB counts one line further for malformed JSON than for values it can't convert.
+    return int(match.group(2)) - (1 if "Malformed JSON" in text else 0)
+
+
+def salvage_json(source: ReadableFile, copy: Path, columns: Sequence[tuple[Sequence[str], TrinoType]]) -> Salvage:
+    """Copies the good rows of a file of JSON lines. columns: (JSON keys, type) whose values are looked at."""
+    bad: list[BadRow] = []
+    bad_count = good_count = 0
+    with copy.open("wb") as out, _numbers_path(copy).open("w") as numbers:
+        for number, line, damage in _lines(source):
+            if not damage and not line.strip():
+                continue
+            reason = damage or _reason_against(line, columns)
+            if reason is None:
+                out.write(line.rstrip(b"\r\n"))
+                out.write(b"\n")
+                numbers.write(f"{number}\n")
+                good_count += 1
+                continue
+            bad_count += 1
+            if len(bad) < MAXIMUM_MALFORMED_SAMPLES:
+                bad.append(BadRow(number, reason))
+    return Salvage(copy, good_count, bad_count, bad)
+
+
+def _reason_against(line: bytes, columns: Sequence[tuple[Sequence[str], TrinoType]]) -> str | None:
+    try:
+        value: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if b"\0" in line:
+            return "NUL byte in the row"
+        return f"not JSON: {str(error)[:200]}"
+    if not isinstance(value, dict):
+        kind = "array" if isinstance(value, list) else "scalar"
+        return f"a JSON {kind} where an object should be"
+    for keys, trino_type in columns:
+        for key in keys:
+            reason = misfit(value.get(key), trino_type)
+            if reason is not None:
+                return f"column {keys[0].lower()}: {reason}"
+    return None
+
+
+def _lines(source: ReadableFile) -> Iterator[tuple[int, bytes, str | None]]:
+    """(number from 1, line, damage). A damaged stream ends with one more row that tells of the damage."""
+    number = 0
+    rest = b""
+    skipping = False
+    damage: str | None = None
+    for chunk, damage in _chunks(source):  # noqa: B007 - the damage of the last chunk is what counts
+        pieces = (rest + chunk).split(b"\n")
+        rest = pieces.pop()
+        for piece in pieces:
+            number += 1
+            if skipping or len(piece) > MAXIMUM_LINE_BYTES:
+                skipping = False
+                yield number, b"", f"a row longer than {MAXIMUM_LINE_BYTES} bytes"
+            else:
+                yield number, piece, None
+        if len(rest) > MAXIMUM_LINE_BYTES:
+            skipping, rest = True, b""
+    if skipping:
+        yield number + 1, b"", f"a row longer than {MAXIMUM_LINE_BYTES} bytes"
+    elif damage is not None and damage != _GARBAGE:
+        yield number + 1, rest, damage
+        return
+    elif rest.strip():
+        yield number + 1, rest, None
+    if damage is not None:
+        yield 0, b"", damage
+
+
+_GARBAGE = "something else behind the gzip data"
+
+
+def _chunks(source: ReadableFile) -> Iterator[tuple[bytes, str | None]]:
+    """The plain bytes of a file, and, once, how it is damaged."""
+    if source.compression == "gzip":
+        yield from _gzip_chunks(source.path)
+        return
+    if source.compression == "zstd":
+        yield from _zstd_chunks(source.path)
+        return
+    with Path(source.path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk, None
+
+
+def _gzip_chunks(path: str) -> Iterator[tuple[bytes, str | None]]:
+    with Path(path).open("rb") as stream:
+        member = zlib.decompressobj(wbits=31)
+        members = 0
+        data = stream.read(_CHUNK_BYTES)
+        while True:
+            try:
+                plain = member.decompress(data)
+            except zlib.error as error:
+                at_start_of_next = members > 0 and member.unconsumed_tail == b"" and "header" in str(error)
+                yield b"", _GARBAGE if at_start_of_next else f"corrupt gzip data: {error}"
+                return
+            if plain:
+                yield plain, None
+            if member.eof:
+                members += 1
+                data = member.unused_data.lstrip(b"\0") or stream.read(_CHUNK_BYTES).lstrip(b"\0")
+                if not data:
+                    return
+                member = zlib.decompressobj(wbits=31)
+                continue
+            data = stream.read(_CHUNK_BYTES)
+            if not data:
+                yield member.flush(), "the gzip stream ends early"
+                return
+
+
+def _zstd_chunks(path: str) -> Iterator[tuple[bytes, str | None]]:
+    import pyarrow
+
+    try:
+        with pyarrow.input_stream(path, compression="zstd") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk, None
+    except OSError as error:
+        yield b"", f"corrupt zstd data: {str(error)[:100]}"
+
+
+def unpack(path: str, compression: str, copy: Path) -> None:
+    """Writes the plain bytes of a file in a format that DuckDB can't open, as far as they can be read."""
+    if compression == "bzip2":
+        with bz2.open(path, "rb") as stream, copy.open("wb") as out:
+            try:
+                shutil.copyfileobj(stream, out, _CHUNK_BYTES)
+            except (OSError, EOFError):
+                return
+        return
+    import pyarrow
+
+    with copy.open("wb") as out:
+        try:
+            with pyarrow.input_stream(path, compression=compression) as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    out.write(chunk)
+        except OSError:
+            return

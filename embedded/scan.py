@@ -1,0 +1,250 @@
+"""Table scans: from a scan the translator asks for to the DuckDB relation that reads exactly the files it needs.
+
+    partitions of the catalogue -> those the partition predicate allows -> their files -> one SELECT over a list
+
+Partition values become columns in one of two ways. Where every file lies in folders `key=value` that say what the
+catalogue says, DuckDB takes the values from the paths, at no cost per row. Otherwise the files join a small table of
+(file, values), which also carries `"$path"`, `"$file_size"` and `"$file_modified_time"`.
+"""
+
+# ruff: noqa: S608 - SQL is what this module makes; every name and text in it is quoted
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from embedded.lake_files import InvalidLocation, LakeFile, ObjectStore, S3Location, files_under
+from embedded.partition_predicate import NULL_PARTITION, catalogue_expression, partition_filter
+from embedded.serde.choice import reader_of, serde_properties
+from embedded.serde.reader import PATH_COLUMN, DataColumn, Extras, ReadableFile, Reader
+from embedded.sql.catalogue import Column, TableScan
+from embedded.sql.errors import TrinoError
+from embedded.sql.physical import physical_type, quoted, text_literal
+from embedded.sql.types import BIGINT, VARCHAR, TrinoType, parse_hive_type, timestamp_with_time_zone
+
+HIDDEN_COLUMNS: Mapping[str, TrinoType] = {
+    "$path": VARCHAR,
+    "$file_size": BIGINT,
+    "$file_modified_time": timestamp_with_time_zone(3),
+    "$partition": VARCHAR,
+    "$bucket": BIGINT,
+}
+
+
+class PartitionRow(Protocol):
+    @property
+    def values(self) -> tuple[str, ...]: ...
+    @property
+    def location(self) -> str: ...
+
+
+class PartitionCatalogue(Protocol):
+    """The part of the embedded Glue that lists partitions fast."""
+
+    def partitions(self, database: str, table: str, expression: str | None = None) -> Iterator[PartitionRow]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFile:
+    """A file of a scan with the values of its partition."""
+
+    file: LakeFile
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScannedTable:
+    """What a Glue table means to a scan."""
+
+    database: str
+    name: str
+    location: S3Location
+    columns: tuple[DataColumn, ...]
+    partition_keys: Mapping[str, TrinoType]
+    reader: Reader
+    is_strict: bool = False
+    declaration: str = ""
+
+    @classmethod
+    def of(cls, database: str, table: Mapping[str, Any]) -> ScannedTable:
+        """Raises TrinoError for a location or a SerDe that can't be read."""
+        descriptor = table.get("StorageDescriptor", {})
+        try:
+            location = S3Location.parse(descriptor.get("Location") or "")
+        except InvalidLocation as error:
+            raise TrinoError("HIVE_INVALID_METADATA", str(error)) from None
+        columns = tuple(
+            DataColumn(column["Name"].lower(), parse_hive_type(column.get("Type", "string")), position)
+            for position, column in enumerate(descriptor.get("Columns") or ())
+        )
+        keys = {
+            key["Name"].lower(): parse_hive_type(key.get("Type", "string")) for key in table.get("PartitionKeys") or ()
+        }
+        properties = serde_properties(table)
+        declared = [(column.name, str(column.type)) for column in columns]
+        declaration = hashlib.sha256(
+            repr((descriptor.get("SerdeInfo"), declared, sorted(keys), table.get("Parameters"))).encode()
+        ).hexdigest()[:16]
+        is_strict = properties.get("ignore.malformed.json", "").lower() == "false"
+        return cls(database, table["Name"], location, columns, keys, reader_of(table), is_strict, declaration)
+
+
+@dataclass(frozen=True)
+class PlannedScan:
+    """One scan with the files it opens; `relation` writes the SQL, with some files read from elsewhere if asked."""
+
+    scan: TableScan
+    table: ScannedTable
+    files: tuple[ScanFile, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(found.file.size_bytes for found in self.files)
+
+    def relation(
+        self,
+        readable: Callable[[LakeFile], ReadableFile | None],
+        reader: Reader | None = None,
+        *,
+        checked_columns: Sequence[DataColumn] = (),
+    ) -> str:
+        """A SELECT with the scan's columns. `readable` says how a file is opened, None that it is left out.
+
+        checked_columns: columns whose values are read although the query has no use for them, so that a row with a
+        value of the wrong type is found whatever the query selects.
+        """
+        opened = [(found, how) for found in self.files if (how := readable(found.file)) is not None]
+        if not opened:
+            return _empty(self.scan.columns)
+        reader = reader or self.table.reader
+        wanted = {column.name for column in self.scan.columns}
+        data = [
+            column
+            for column in self.table.columns
+            if column.name in wanted and column.name not in self.table.partition_keys
+        ]
+        keys = [key for key in self.table.partition_keys if key in wanted]
+        hidden = [name for name in HIDDEN_COLUMNS if name in wanted]
+        checked = [column for column in checked_columns if column not in data]
+        from_paths = not hidden and all(how.path == found.file.path for found, how in opened) and self._paths_tell(keys)
+        extras = Extras(
+            with_path=bool(hidden or (keys and not from_paths)), hive_keys=tuple(keys) if from_paths else ()
+        )
+        source = reader.relation([how for _, how in opened], [*data, *checked], extras)
+        if checked_columns:
+            names = ", ".join(quoted(column.name) for column in checked_columns)
+            source = f"SELECT * FROM ({source}) WHERE hash({names}) IS NOT NULL"
+        outputs = [quoted(column.name) for column in data]
+        outputs += [
+            f"{self._key_value(f's.{quoted(key)}' if from_paths else f'f.{quoted(key)}', key)} AS {quoted(key)}"
+            for key in keys
+        ]
+        outputs += [f"f.{quoted(name)}" for name in hidden]
+        selected = ", ".join(outputs) or "1 AS nothing"
+        if not extras.with_path:
+            return f"SELECT {selected} FROM ({source}) AS s"
+        return (
+            f"SELECT {selected} FROM ({source}) AS s JOIN ({self._file_table(opened, keys, hidden)}) AS f"
+            f" ON s.{quoted(PATH_COLUMN)} = f.{quoted(PATH_COLUMN)}"
+        )
+
+    def _paths_tell(self, keys: Sequence[str]) -> bool:
+        """Whether the folders of every file spell the partition's keys and values, and nothing else as key=value."""
+        if not keys:
+            return True
+        names = list(self.table.partition_keys)
+        told: dict[tuple[str, ...], str] = {}
+        for found in self.files:
+            folders = told.get(found.values)
+            if folders is None:
+                if any(not _is_plain(value) for value in found.values):
+                    return False
+                folders = "/" + "/".join(f"{n}={v}" for n, v in zip(names, found.values, strict=True)) + "/"
+                told[found.values] = folders
+            before, separator, after = found.file.path.rpartition(folders)
+            if not separator or "=" in after or "=" in before:
+                return False
+        return True
+
+    def _key_value(self, sql: str, key: str) -> str:
+        key_type = self.table.partition_keys[key]
+        if key_type.base == "varchar" and key_type.length is None:
+            return sql
+        return f"CAST({sql} AS {physical_type(key_type)})"
+
+    def _file_table(
+        self, opened: Sequence[tuple[ScanFile, ReadableFile]], keys: Sequence[str], hidden: Sequence[str]
+    ) -> str:
+        names = list(self.table.partition_keys)
+        positions = [names.index(key) for key in keys]
+        rows = []
+        for found, how in opened:
+            values = [text_literal(how.path)]
+            for position in positions:
+                value = found.values[position]
+                values.append("NULL" if value == NULL_PARTITION else text_literal(value))
+            values += [_hidden_value(name, found, names) for name in hidden]
+            rows.append(f"({', '.join(values)})")
+        columns = ", ".join(quoted(name) for name in (PATH_COLUMN, *keys, *hidden))
+        return f"SELECT * FROM (VALUES {', '.join(rows)}) AS v({columns})"
+
+
+def _is_plain(value: str) -> bool:
+    """Whether DuckDB reads this partition value from a path as it stands."""
+    if value == NULL_PARTITION:
+        return True
+    return bool(value) and value != "NULL" and not any(character in "%/=\\[]*?" for character in value)
+
+
+def _hidden_value(name: str, found: ScanFile, names: Sequence[str]) -> str:
+    file = found.file
+    if name == "$path":
+        return text_literal(file.uri)
+    if name == "$file_size":
+        return f"CAST({file.size_bytes} AS BIGINT)"
+    if name == "$file_modified_time":
+        milliseconds = int(file.modified_at.timestamp() * 1000)
+        return f"struct_pack(t := make_timestamp({milliseconds * 1000}), z := 'UTC')"
+    if name == "$partition":
+        return text_literal("/".join(f"{n}={v}" for n, v in zip(names, found.values, strict=True)))
+    return "CAST(NULL AS BIGINT)"
+
+
+def _empty(columns: Sequence[Column]) -> str:
+    values = ", ".join(f"CAST(NULL AS {physical_type(column.type)}) AS {quoted(column.name)}" for column in columns)
+    return f"SELECT {values or '1 AS nothing'} WHERE false"
+
+
+class ScanPlanner:
+    """Finds the files of a scan through the catalogue and the store."""
+
+    def __init__(self, catalogue: PartitionCatalogue, store: ObjectStore) -> None:
+        self._catalogue = catalogue
+        self._store = store
+
+    def plan(self, scan: TableScan, glue_table: Mapping[str, Any]) -> PlannedScan:
+        """Raises TrinoError when the table can't be read."""
+        table = ScannedTable.of(scan.database, glue_table)
+        return PlannedScan(scan, table, tuple(self._files(scan, table)))
+
+    def _files(self, scan: TableScan, table: ScannedTable) -> Iterator[ScanFile]:
+        if not table.partition_keys:
+            for file in files_under(self._store, table.location):
+                yield ScanFile(file, ())
+            return
+        predicate = scan.partition_predicate
+        allows = partition_filter(predicate, table.partition_keys)
+        expression = catalogue_expression(predicate, table.partition_keys)
+        for row in self._catalogue.partitions(scan.database, scan.table, expression):
+            values = tuple(row.values)
+            if allows is not None and not allows(values):
+                continue
+            try:
+                location = S3Location.parse(row.location)
+            except InvalidLocation as error:
+                raise TrinoError("HIVE_INVALID_METADATA", str(error)) from None
+            for file in files_under(self._store, location):
+                yield ScanFile(file, values)
