@@ -6,10 +6,10 @@ The data is gzip JSON, which has no columns to skip: bytes scanned are the sizes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from glue.ledger import Freshness, LedgerSummary
+from glue.ledger import Freshness, LedgerSummary, PartitionRecord
 from glue.partition_range import PartitionRange
 from service.model import TableScanEstimate
 
@@ -19,6 +19,10 @@ class Ledger(Protocol):
 
     def summary(self, table: str, time_range: PartitionRange | None = None) -> LedgerSummary:
         """Totals over a range of a table's partitions, or over all."""
+        ...
+
+    def partitions(self, table: str, time_range: PartitionRange | None = None) -> Iterator[PartitionRecord]:
+        """The partitions of a range, oldest first, lazily."""
         ...
 
     def freshness(self, table: str) -> Freshness:

@@ -19,10 +19,46 @@ blame `user` is a problem answer, any other blame is 200 with an `error` member)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import hashlib
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Protocol, TypeVar
+from uuid import UUID, uuid4
 
+from glue.table_spec import TableSpec
+from service.changes import Changes
+from service.downloads import arrow_chunks, csv_chunks, ndjson_chunks, parquet_chunks
+from service.engine import ByteStream, Engine
+from service.errors import (
+    Blame,
+    EngineUnavailable,
+    IdempotencyConflict,
+    InvalidRequest,
+    QueryFailed,
+    QueryFailure,
+    QueryNotFinished,
+    QueryNotFound,
+    ResultExpired,
+    ScanLimitExceeded,
+    ServiceError,
+    TableUnknown,
+)
+from service.estimates import Ledger, scan_estimates
+from service.executions import ExecutionStore, StoredExecution, submitted_at_microseconds
 from service.model import (
+    DOWNLOAD_CONTENT_TYPES,
     MAXIMUM_RESULTS_PER_PAGE,
+    MAXIMUM_RETENTION_MINUTES,
+    MAXIMUM_WAIT_SECONDS,
     Caller,
     Download,
     DownloadFormat,
@@ -32,33 +68,136 @@ from service.model import (
     QueryExecution,
     QueryRequest,
     QueryStatus,
+    Statistics,
     TableDescription,
+    TableScanEstimate,
+    estimated_cost_usd,
 )
+from service.ownership import Ownership
+from service.pages import PageNotReady, page
+from service.retention import RetentionSweeper
+from service.running import QueryRunner
+from service.scheduler import Scheduler, SchedulerLimits
+from service.spool import SpoolBusy, SpoolReader, Spools
+from service.sql.plan import PlannedStatement, TimeRange
+from service.tables import table_description
+from service.tokens import ListingPosition, TokenSigner
+
+_LOG = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+_REMEMBERED_ENDINGS = 4096
+
+
+class StatementPlanner(Protocol):
+    """What is needed of service.sql.plan.Planner."""
+
+    def plan(
+        self, sql: str, caller: Caller, *, time_range: TimeRange = ..., parameters: Sequence[object] = ...
+    ) -> PlannedStatement:
+        """The statement to run for this caller. Raises StatementError and its kin."""
+        ...
+
+
+@dataclass(frozen=True)
+class QueryServiceSettings:
+    """How the service behaves; the defaults fit one machine.
+
+    `page_wait_seconds`: how long next_page waits for rows that are just being spooled. `adoption_interval_seconds`: how
+    often queries of ended processes are looked for.
+    """
+
+    limits: SchedulerLimits = field(default_factory=SchedulerLimits)
+    maximum_attempts: int = 2
+    pool_threads: int = 8
+    page_wait_seconds: float = 10.0
+    adoption_interval_seconds: float = 5.0
+    sweep_interval_seconds: float = 30.0
+    remembered_for: timedelta = timedelta(days=7)
 
 
 class QueryService:
     """See the module. All coroutines may be called from any running event loop."""
 
+    def __init__(
+        self,
+        *,
+        planner: StatementPlanner,
+        ledger: Ledger,
+        tables: Mapping[str, TableSpec],
+        store: ExecutionStore,
+        engine: Engine,
+        spools: Spools,
+        signer: TokenSigner,
+        ownership: Ownership,
+        clock: Callable[[], datetime],
+        settings: QueryServiceSettings | None = None,
+    ) -> None:
+        self._settings = settings or QueryServiceSettings()
+        self._planner = planner
+        self._ledger = ledger
+        self._tables = tables
+        self._store = store
+        self._engine = engine
+        self._spools = spools
+        self._signer = signer
+        self._ownership = ownership
+        self._clock = clock
+        self._changes = Changes()
+        self._runner = QueryRunner(
+            store,
+            engine,
+            spools,
+            owner=ownership.owner,
+            clock=clock,
+            on_change=self._changed,
+            maximum_attempts=self._settings.maximum_attempts,
+        )
+        self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
+        self._sweeper = RetentionSweeper(
+            store, engine, spools, clock=clock, remembered_for=self._settings.remembered_for
+        )
+        self._pool = ThreadPoolExecutor(self._settings.pool_threads, thread_name_prefix="query-service")
+        self._upkeep: threading.Thread | None = None
+        self._is_closing = threading.Event()
+        # endings never change, so they are answered from memory; one process remembers this many
+        self._endings: OrderedDict[str, StoredExecution] = OrderedDict()
+        self._endings_lock = threading.Lock()
+        self._spooling_again: set[str] = set()
+
     async def start(self) -> None:
-        """Starts the scheduler and the retention sweeper and takes up what an earlier process left unfinished."""
-        raise NotImplementedError
+        """Takes up what an earlier process left unfinished and starts the upkeep (adoption, retention)."""
+        await self._in_pool(self._scheduler.adopt_abandoned)
+        self._upkeep = threading.Thread(target=self._run_upkeep, name="query-service-upkeep", daemon=True)
+        self._upkeep.start()
 
     async def close(self) -> None:
-        """Stops taking queries, gives unfinished ones back for the next process, flushes and closes everything."""
-        raise NotImplementedError
+        """Stops taking queries, gives unfinished ones back for the next process, and closes everything it was given."""
+        self._is_closing.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     async def submit(self, request: QueryRequest, caller: Caller) -> QueryExecution:
         """Plans, estimates, stores and queues one query; waits up to `request.wait_seconds` for a terminal state.
 
         Raises StatementError (and subclasses), InvalidRequest, ScanLimitExceeded, IdempotencyConflict, TooManyQueries.
         """
-        raise NotImplementedError
+        execution = await self._in_pool(self._submit, request, caller)
+        if request.wait_seconds > 0 and not execution.is_terminal:
+            execution = await self.status(execution.query_id, caller, wait_seconds=request.wait_seconds)
+        return execution
 
     async def status(self, query_id: str, caller: Caller, *, wait_seconds: float = 0.0) -> QueryExecution:
-        """The execution as it is now, or as soon as it is terminal within `wait_seconds`. Raises QueryNotFound,
-        ResultExpired.
+        """The execution as it is now, or as soon as it is terminal within `wait_seconds` (at most 50).
+
+        Raises QueryNotFound, ResultExpired.
         """
-        raise NotImplementedError
+        ending = self._remembered_ending(query_id, caller)
+        if ending is not None:
+            return self._not_expired(ending).execution
+        if wait_seconds <= 0:
+            stored = await self._in_pool(self._owned, query_id, caller)
+        else:
+            stored = await self._until_terminal(query_id, caller, min(wait_seconds, MAXIMUM_WAIT_SECONDS))
+        return self._with_position(self._not_expired(stored))
 
     async def next_page(
         self,
@@ -72,36 +211,446 @@ class QueryService:
 
         Raises QueryNotFound, QueryNotFinished, ResultExpired, InvalidPagingToken, InvalidRequest, QueryFailed.
         """
-        raise NotImplementedError
+        if not 1 <= results_per_page <= MAXIMUM_RESULTS_PER_PAGE:
+            detail = f"results_per_page must be from 1 to {MAXIMUM_RESULTS_PER_PAGE}"
+            raise InvalidRequest(detail, field="results_per_page")
+        deadline = time.monotonic() + self._settings.page_wait_seconds
+        while True:
+            try:
+                return await self._in_pool(self._page, query_id, caller, paging_token, results_per_page)
+            except PageNotReady:
+                if time.monotonic() >= deadline:
+                    raise QueryNotFinished(
+                        "the query has finished, and these rows are still being written; ask again",
+                        query_id=query_id,
+                        status=QueryStatus.FINISHED,
+                    ) from None
+            await asyncio.sleep(0.02)
 
     async def cancel(self, query_id: str, caller: Caller) -> QueryExecution:
-        """Cancels and answers once the execution is truly terminal; a terminal one is answered as it is. Raises
-        QueryNotFound.
+        """Cancels and answers once the execution is truly terminal; a terminal one is answered as it is.
+
+        Raises QueryNotFound, EngineUnavailable (the engine does not confirm; the wish to cancel stays).
         """
-        raise NotImplementedError
+        stored = await self._in_pool(self._request_cancel, query_id, caller)
+        attempts = 0
+        while not stored.execution.is_terminal:
+            attempts += 1
+            if attempts > 60:
+                raise EngineUnavailable("the engine has not confirmed the end of the query", engine=self._engine.name)
+            stored = await self._until_terminal(query_id, caller, 1.0)
+            if not stored.execution.is_terminal:
+                stored = await self._in_pool(self._request_cancel, query_id, caller)
+        return stored.execution
 
     async def list_executions(
         self, caller: Caller, *, status: QueryStatus | None = None, limit: int = 100, paging_token: str | None = None
     ) -> ExecutionListing:
         """This tenant's executions, newest first. Raises InvalidPagingToken, InvalidRequest (limit 1..1000)."""
-        raise NotImplementedError
+        return await self._in_pool(self._listing, caller, status, limit, paging_token)
 
     async def validate(self, request: QueryRequest, caller: Caller) -> DryRun:
         """What submit would do with this request; never raises for faults of the request, which are its `problems`."""
-        raise NotImplementedError
+        return await self._in_pool(self._dry_run, request, caller)
 
     async def download(self, query_id: str, caller: Caller, format: DownloadFormat) -> Download:
         """The whole result as a stream of bytes. Raises as next_page does."""
-        raise NotImplementedError
+        return await self._in_pool(self._download, query_id, caller, format)
 
-    async def tables(self, caller: Caller) -> Sequence[TableDescription]:
+    async def tables(self, caller: Caller) -> Sequence[TableDescription]:  # noqa: ARG002 - every caller sees every table
         """Every served table with its data dictionary and freshness."""
-        raise NotImplementedError
+        return await self._in_pool(lambda: [table_description(spec, self._ledger) for spec in self._tables.values()])
 
-    async def table(self, name: str, caller: Caller) -> TableDescription:
+    async def table(self, name: str, caller: Caller) -> TableDescription:  # noqa: ARG002 - as tables
         """One served table. Raises TableUnknown."""
-        raise NotImplementedError
+        spec = self._tables.get(name.lower())
+        if spec is None:
+            suggestions = get_close_matches(name.lower(), self._tables, n=3)
+            raise TableUnknown(f"there is no table {name!r}", name=name, suggestions=suggestions)
+        return await self._in_pool(table_description, spec, self._ledger)
 
     def problems(self) -> Sequence[str]:
         """Why the service is not ready, in words; empty when it is. Cheap: for GET /health/ready."""
-        raise NotImplementedError
+        if self._is_closing.is_set():
+            return ("the service is closing",)
+        if self._upkeep is None or not self._upkeep.is_alive():
+            return ("the upkeep (retention, adoption) does not run",)
+        return ()
+
+    @property
+    def running_count(self) -> int:
+        """How many queries this process drives now."""
+        return self._scheduler.running_count
+
+    @property
+    def waiting_count(self) -> int:
+        """How many queries wait in this process."""
+        return self._scheduler.waiting_count
+
+    def sweep(self) -> None:
+        """Deletes expired results now; the upkeep does it on its own at intervals."""
+        self._sweeper.sweep()
+
+    async def _in_pool(self, work: Callable[..., _Answer], *arguments: object) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    # --- submit -------------------------------------------------------------------------------------------------
+
+    def _submit(self, request: QueryRequest, caller: Caller) -> QueryExecution:
+        body_hash = _body_hash(request)
+        if request.idempotency_key is not None:
+            earlier = self._store.by_idempotency_key(caller.tenant, request.idempotency_key)
+            if earlier is not None:
+                return self._same_query(earlier, body_hash)
+        planned, estimates = self._planned(request, caller)
+        stored = self._new_execution(request, caller, planned, estimates, body_hash)
+        self._scheduler.reserve(caller.tenant)
+        try:
+            kept = self._store.insert(stored)
+        except BaseException:
+            self._scheduler.release(caller.tenant)
+            raise
+        if kept.query_id != stored.query_id:
+            self._scheduler.release(caller.tenant)
+            return self._same_query(kept, body_hash)
+        self._scheduler.enqueue(caller.tenant, stored.query_id)
+        return self._with_position(stored)
+
+    def _planned(self, request: QueryRequest, caller: Caller) -> tuple[PlannedStatement, tuple[TableScanEstimate, ...]]:
+        _check_request(request)
+        planned = self._plan(request, caller)
+        estimates = scan_estimates(self._ledger, planned.tables)
+        _check_scan_limit(request, caller, sum(estimate.size_bytes for estimate in estimates))
+        return planned, estimates
+
+    def _plan(self, request: QueryRequest, caller: Caller) -> PlannedStatement:
+        time_range = TimeRange(request.from_ms, request.to_ms)
+        return self._planner.plan(request.query, caller, time_range=time_range, parameters=request.parameters)
+
+    def _new_execution(
+        self,
+        request: QueryRequest,
+        caller: Caller,
+        planned: PlannedStatement,
+        estimates: Sequence[TableScanEstimate],
+        body_hash: str,
+    ) -> StoredExecution:
+        execution = QueryExecution(
+            query_id=str(uuid4()),
+            tenant=caller.tenant,
+            key_id=caller.key_id,
+            status=QueryStatus.QUEUED,
+            query=request.query,
+            retention_minutes=request.retention_minutes,
+            submitted_at=self._clock(),
+            statistics=Statistics(
+                partitions_scanned=sum(estimate.partition_count for estimate in estimates),
+                partitions_skipped=sum(estimate.partitions_skipped for estimate in estimates),
+                objects_scanned=sum(estimate.object_count for estimate in estimates),
+                bytes_skipped=sum(estimate.bytes_skipped for estimate in estimates),
+            ),
+        )
+        return StoredExecution(
+            execution=execution,
+            engine_sql=planned.sql,
+            engine_name=self._engine.name,
+            statement_kind=str(planned.kind),
+            json_columns=frozenset(planned.json_columns),
+            planned_columns=tuple(planned.columns),
+            is_strict=request.strict,
+            idempotency_key=request.idempotency_key,
+            body_hash=body_hash,
+            owner=self._ownership.owner,
+        )
+
+    def _same_query(self, earlier: StoredExecution, body_hash: str) -> QueryExecution:
+        if earlier.body_hash != body_hash:
+            detail = "this Idempotency-Key was used before with another body"
+            raise IdempotencyConflict(detail, query_id=earlier.query_id)
+        return self._with_position(earlier)
+
+    def _dry_run(self, request: QueryRequest, caller: Caller) -> DryRun:
+        problems: list[ServiceError] = []
+        try:
+            _check_request(request)
+        except InvalidRequest as problem:
+            problems.append(problem)
+        try:
+            planned = self._plan(request, caller)
+        except ServiceError as problem:
+            return DryRun(is_valid=False, problems=(*problems, problem))
+        estimates = scan_estimates(self._ledger, planned.tables)
+        estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
+        try:
+            _check_scan_limit(request, caller, estimated_bytes)
+        except ScanLimitExceeded as problem:
+            problems.append(problem)
+        return DryRun(
+            is_valid=not problems,
+            statement_kind=str(planned.kind),
+            columns=tuple(planned.columns),
+            tables=estimates,
+            partition_count=sum(estimate.partition_count for estimate in estimates),
+            object_count=sum(estimate.object_count for estimate in estimates),
+            estimated_bytes=estimated_bytes,
+            estimated_cost_usd=estimated_cost_usd(estimated_bytes),
+            problems=tuple(problems),
+        )
+
+    # --- looking at executions ----------------------------------------------------------------------------------
+
+    def _owned(self, query_id: str, caller: Caller) -> StoredExecution:
+        """The caller's execution of this id. Raises QueryNotFound."""
+        stored = self._store.get(query_id) if _is_query_id(query_id) else None
+        if stored is None or stored.execution.tenant != caller.tenant:
+            raise QueryNotFound(f"there is no query {query_id!r}", query_id=query_id)
+        self._remember_ending(stored)
+        return stored
+
+    def _remembered_ending(self, query_id: str, caller: Caller) -> StoredExecution | None:
+        ending = self._endings.get(query_id)
+        if ending is None or ending.execution.tenant != caller.tenant:
+            return None
+        if ending.execution.expires_at is not None and ending.execution.expires_at <= self._clock():
+            with self._endings_lock:
+                self._endings.pop(query_id, None)
+            return None
+        return ending
+
+    def _remember_ending(self, stored: StoredExecution) -> None:
+        is_final = stored.execution.is_terminal and not stored.execution.is_expunged
+        if not is_final or (stored.execution.status is QueryStatus.FINISHED and not stored.is_spooled):
+            return
+        with self._endings_lock:
+            self._endings[stored.query_id] = stored
+            if len(self._endings) > _REMEMBERED_ENDINGS:
+                self._endings.popitem(last=False)
+
+    def _not_expired(self, stored: StoredExecution) -> StoredExecution:
+        """The execution, unless its result has expired. FAILED and CANCELLED ones are told as long as remembered."""
+        execution = stored.execution
+        if execution.status is not QueryStatus.FINISHED:
+            return stored
+        if execution.is_expunged or (execution.expires_at is not None and execution.expires_at <= self._clock()):
+            detail = f"the result was kept for {execution.retention_minutes} minutes and has been deleted"
+            raise ResultExpired(detail, query_id=stored.query_id, expired_at=execution.expires_at)
+        return stored
+
+    def _with_position(self, stored: StoredExecution) -> QueryExecution:
+        execution = stored.execution
+        if execution.status is not QueryStatus.QUEUED:
+            return execution
+        return replace(execution, queue_position=self._scheduler.position(execution.tenant, execution.query_id))
+
+    async def _until_terminal(self, query_id: str, caller: Caller, wait_seconds: float) -> StoredExecution:
+        deadline = time.monotonic() + wait_seconds
+        with self._changes.subscribed(query_id) as changed:
+            while True:
+                changed.clear()
+                stored = await self._in_pool(self._owned, query_id, caller)
+                left_seconds = deadline - time.monotonic()
+                if stored.execution.is_terminal or left_seconds <= 0:
+                    return stored
+                # a query that another process drives changes without telling us: look again once a second
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), min(left_seconds, 1.0))
+
+    def _changed(self, query_id: str) -> None:
+        self._changes.notify(query_id)
+
+    def _listing(
+        self, caller: Caller, status: QueryStatus | None, limit: int, paging_token: str | None
+    ) -> ExecutionListing:
+        if not 1 <= limit <= 1000:
+            raise InvalidRequest("limit must be from 1 to 1000", field="limit")
+        filter_text = "" if status is None else status.value
+        before = None
+        if paging_token is not None:
+            position = self._signer.listing_position(paging_token, tenant=caller.tenant, status=filter_text)
+            before = (position.submitted_at_us, position.query_id)
+        found = self._store.listing(caller.tenant, status=status, limit=limit + 1, before=before)
+        shown = found[:limit]
+        token = None
+        if len(found) > limit:
+            last = shown[-1]
+            token = self._signer.listing_token(
+                ListingPosition(submitted_at_microseconds(last.execution), last.query_id),
+                tenant=caller.tenant,
+                status=filter_text,
+            )
+        return ExecutionListing(tuple(self._with_position(stored) for stored in shown), token)
+
+    # --- cancel -------------------------------------------------------------------------------------------------
+
+    def _request_cancel(self, query_id: str, caller: Caller) -> StoredExecution:
+        self._owned(query_id, caller)
+        stored = self._store.request_cancel(query_id, self._clock())
+        if stored is None:
+            raise QueryNotFound(f"there is no query {query_id!r}", query_id=query_id)
+        if stored.execution.is_terminal:
+            self._scheduler.drop(stored.execution.tenant, query_id)
+            self._changed(query_id)
+        elif stored.engine_id is not None:
+            self._engine.stop(stored.engine_id)
+        return stored
+
+    # --- results ------------------------------------------------------------------------------------------------
+
+    def _finished(self, query_id: str, caller: Caller) -> StoredExecution:
+        """The caller's FINISHED and unexpired execution. Raises what next_page raises."""
+        stored = self._remembered_ending(query_id, caller) or self._owned(query_id, caller)
+        execution = stored.execution
+        if not execution.is_terminal:
+            detail = f"the query is {execution.status}; wait for FINISHED"
+            raise QueryNotFinished(detail, query_id=query_id, status=execution.status)
+        if execution.status is QueryStatus.CANCELLED:
+            raise QueryFailed(QueryFailure("QueryCancelled", "the query was cancelled", Blame.USER), query_id=query_id)
+        if execution.error is not None:
+            raise QueryFailed(execution.error, query_id=query_id)
+        return self._not_expired(stored)
+
+    def _page(self, query_id: str, caller: Caller, paging_token: str | None, results_per_page: int) -> Page:
+        stored = self._finished(query_id, caller)
+        reader = self._spools.reader(query_id)
+        if reader is None:
+            self._spool_again_soon(stored)
+            raise PageNotReady
+        try:
+            return page(
+                reader,
+                self._signer,
+                query_id=query_id,
+                tenant=caller.tenant,
+                columns=stored.execution.columns or (),
+                paging_token=paging_token,
+                results_per_page=results_per_page,
+            )
+        except PageNotReady:
+            self._spool_again_soon(stored)
+            raise
+
+    def _spool_again_soon(self, stored: StoredExecution) -> None:
+        """Sees to it that a spool whose writer is gone is written again; does nothing while somebody writes it."""
+        with self._endings_lock:
+            if stored.query_id in self._spooling_again or self._is_closing.is_set():
+                return
+            self._spooling_again.add(stored.query_id)
+        self._pool.submit(self._spool_again, stored.query_id)
+
+    def _spool_again(self, query_id: str) -> None:
+        try:
+            if not self._spools.is_complete(query_id):
+                self._runner.spool_again(query_id)
+        except SpoolBusy:
+            pass
+        except Exception:
+            _LOG.exception("the result of query %s could not be spooled again", query_id)
+        finally:
+            with self._endings_lock:
+                self._spooling_again.discard(query_id)
+
+    def _download(self, query_id: str, caller: Caller, format: DownloadFormat) -> Download:
+        stored = self._finished(query_id, caller)
+        columns = stored.execution.columns or ()
+        engine_id = stored.engine_id or ""
+
+        def open_result() -> ByteStream:
+            return self._engine.open_result(engine_id, stored.result_location)
+
+        chunks: Iterator[bytes]
+        if format is DownloadFormat.CSV:
+            chunks = csv_chunks(open_result)
+        elif format is DownloadFormat.NDJSON:
+            chunks = ndjson_chunks(lambda: self._growing_reader(stored))
+        elif format is DownloadFormat.PARQUET:
+            chunks = parquet_chunks(open_result, columns, stored.json_columns)
+        else:
+            chunks = arrow_chunks(open_result, columns, stored.json_columns)
+        return Download(
+            query_id=query_id,
+            format=format,
+            content_type=DOWNLOAD_CONTENT_TYPES[format],
+            file_name=f"{query_id}.{format.value}",
+            chunks=chunks,
+        )
+
+    def _growing_reader(self, stored: StoredExecution) -> SpoolReader:
+        """The reader of a spool that exists or soon will. Raises QueryNotFinished when it does not come."""
+        deadline = time.monotonic() + self._settings.page_wait_seconds
+        while True:
+            reader = self._spools.reader(stored.query_id)
+            if reader is not None:
+                if not reader.is_complete:
+                    self._spool_again_soon(stored)
+                return reader
+            self._spool_again_soon(stored)
+            if time.monotonic() >= deadline:
+                detail = "the rows are still being written; ask again"
+                raise QueryNotFinished(detail, query_id=stored.query_id, status=QueryStatus.FINISHED)
+            time.sleep(0.02)
+
+    # --- upkeep -------------------------------------------------------------------------------------------------
+
+    def _run_upkeep(self) -> None:
+        next_sweep = 0.0
+        while not self._is_closing.is_set():
+            try:
+                if time.monotonic() >= next_sweep:
+                    self._sweeper.sweep()
+                    next_sweep = time.monotonic() + self._settings.sweep_interval_seconds
+                self._scheduler.adopt_abandoned()
+            except Exception:  # upkeep goes on whatever happens: the next round may succeed
+                _LOG.exception("upkeep failed; it is tried again")
+            self._is_closing.wait(self._settings.adoption_interval_seconds)
+
+    def _close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.join()
+        self._scheduler.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._spools.close()
+        self._ownership.release()
+        self._store.close()
+
+
+def _is_query_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _check_request(request: QueryRequest) -> None:
+    if not 1 <= request.retention_minutes <= MAXIMUM_RETENTION_MINUTES:
+        detail = f"retention_minutes must be from 1 to {MAXIMUM_RETENTION_MINUTES}"
+        raise InvalidRequest(detail, field="retention_minutes")
+    if request.from_ms is not None and request.to_ms is not None and request.from_ms > request.to_ms:
+        raise InvalidRequest("from must not be after to", field="from")
+    if request.max_bytes_scanned is not None and request.max_bytes_scanned < 0:
+        raise InvalidRequest("max_bytes_scanned must not be negative", field="max_bytes_scanned")
+
+
+def _check_scan_limit(request: QueryRequest, caller: Caller, estimated_bytes: int) -> None:
+    limits = [limit for limit in (request.max_bytes_scanned, caller.maximum_scan_bytes) if limit is not None]
+    if limits and estimated_bytes > min(limits):
+        raise ScanLimitExceeded(
+            f"the query would scan about {estimated_bytes} bytes, and its limit is {min(limits)};"
+            " narrow the time range (from, to, createdtimestamp) or raise the limit",
+            limit_bytes=min(limits),
+            estimated_bytes=estimated_bytes,
+        )
+
+
+def _body_hash(request: QueryRequest) -> str:
+    """What makes two requests the same: everything but the idempotency key and how long the caller waits."""
+    body = [
+        request.query,
+        request.retention_minutes,
+        [[type(value).__name__, str(value)] for value in request.parameters],
+        request.from_ms,
+        request.to_ms,
+        request.max_bytes_scanned,
+        request.strict,
+    ]
+    # surrogates cannot be part of a stored query, but a hash must not be what refuses them
+    return hashlib.sha256(repr(body).encode("utf-8", "surrogatepass")).hexdigest()

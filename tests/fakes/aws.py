@@ -1,0 +1,220 @@
+"""Hand-written fakes of the boto3 methods that `service` uses: S3 in a dictionary, an Athena whose answers a test
+scripts.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+
+def client_error(operation: str, code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+class FakeS3:
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], bytes] = {}
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.objects[Bucket, Key] = Body
+        return {}
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        try:
+            return {"Body": io.BytesIO(self.objects[Bucket, Key])}
+        except KeyError:
+            raise client_error("GetObject", "NoSuchKey", "The specified key does not exist.") from None
+
+    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.objects.pop((Bucket, Key), None)
+        return {}
+
+
+def athena_csv(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> bytes:
+    """A result object as Athena writes it."""
+
+    def line(values: Sequence[str | None]) -> str:
+        return ",".join("" if value is None else '"' + value.replace('"', '""') + '"' for value in values) + "\n"
+
+    return "".join([line(names), *map(line, rows)]).encode()
+
+
+@dataclass
+class Answer:
+    """What the fake Athena makes of a statement. `columns` are (name, type); `released` lets a RUNNING one end."""
+
+    columns: Sequence[tuple[str, str]] = (("one", "integer"),)
+    rows: Sequence[Sequence[str | None]] = (("1",),)
+    error: dict[str, Any] | None = None
+    reason: str | None = None
+    extension: str = "csv"
+    statistics: dict[str, Any] = field(
+        default_factory=lambda: {"DataScannedInBytes": 123, "EngineExecutionTimeInMillis": 4}
+    )
+    released: threading.Event = field(default_factory=threading.Event)
+    malformed: Any = None
+
+    def held(self) -> Answer:
+        """Stays RUNNING until `release`."""
+        self.released.clear()
+        return self
+
+
+def answer(**members: Any) -> Answer:
+    made = Answer(**members)
+    made.released.set()
+    return made
+
+
+@dataclass
+class _Run:
+    execution_id: str
+    sql: str
+    token: str
+    answer: Answer
+    is_stopped: bool = False
+    state: str = "RUNNING"
+
+
+class FakeAthena:
+    """Athena with scripted answers; executions survive as long as the object."""
+
+    def __init__(self, s3: FakeS3, location: str = "s3://data-hist-results/") -> None:
+        self.s3 = s3
+        self.location = location
+        self.answers: dict[str, Answer] = {}
+        self.default = answer()
+        self.runs: dict[str, _Run] = {}
+        self.maximum_running: int | None = None
+        self.lock = threading.RLock()
+        self.on_call: Callable[[str], None] = lambda operation: None
+
+    def started(self, sql: str | None = None) -> list[str]:
+        """The SQL texts in the order in which they were started."""
+        return [run.sql for run in self.runs.values() if sql is None or run.sql == sql]
+
+    def start_query_execution(self, *, QueryString: str, ClientRequestToken: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        self.on_call("StartQueryExecution")
+        with self.lock:
+            for run in self.runs.values():
+                if run.token == ClientRequestToken:
+                    if run.sql != QueryString:
+                        message = "Idempotent parameters do not match"
+                        raise client_error("StartQueryExecution", "InvalidRequestException", message)
+                    return {"QueryExecutionId": run.execution_id}
+            running = sum(self._state(run) == "RUNNING" for run in self.runs.values())
+            if self.maximum_running is not None and running >= self.maximum_running:
+                raise client_error("StartQueryExecution", "TooManyRequestsException", "CONCURRENT_QUERY_LIMIT_EXCEEDED")
+            execution_id = f"engine-{len(self.runs) + 1}"
+            found = self.answers.get(QueryString, self.default)
+            self.runs[execution_id] = _Run(execution_id, QueryString, ClientRequestToken, found)
+            return {"QueryExecutionId": execution_id}
+
+    def get_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.on_call("GetQueryExecution")
+        with self.lock:
+            run = self.runs.get(QueryExecutionId)
+            if run is None:
+                message = f"QueryExecution {QueryExecutionId} was not found"
+                raise client_error("GetQueryExecution", "InvalidRequestException", message)
+            return {"QueryExecution": self._described(run)}
+
+    def batch_get_query_execution(self, *, QueryExecutionIds: list[str]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.on_call("BatchGetQueryExecution")
+        assert len(QueryExecutionIds) <= 50
+        with self.lock:
+            known = [self.runs[name] for name in QueryExecutionIds if name in self.runs]
+            return {
+                "QueryExecutions": [self._described(run) for run in known],
+                "UnprocessedQueryExecutionIds": [
+                    {"QueryExecutionId": name, "ErrorCode": "INVALID_INPUT"}
+                    for name in QueryExecutionIds
+                    if name not in self.runs
+                ],
+            }
+
+    def stop_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.on_call("StopQueryExecution")
+        with self.lock:
+            run = self.runs[QueryExecutionId]
+            if self._state(run) == "RUNNING":
+                run.is_stopped = True
+        return {}
+
+    def get_query_results(
+        self, *, QueryExecutionId: str, MaxResults: int = 1000, NextToken: str | None = None
+    ) -> dict[str, Any]:  # noqa: E501, N803
+        self.on_call("GetQueryResults")
+        run = self.runs[QueryExecutionId]
+        rows: list[Sequence[str | None]] = list(run.answer.rows)
+        if run.answer.extension == "csv":
+            rows.insert(0, [name for name, _ in run.answer.columns])
+        start = int(NextToken or 0)
+        shown = rows[start : start + MaxResults]
+        result: dict[str, Any] = {
+            "ResultSet": {
+                "ResultSetMetadata": {"ColumnInfo": [_column_info(name, kind) for name, kind in run.answer.columns]},
+                "Rows": [
+                    {"Data": [{} if value is None else {"VarCharValue": value} for value in row]} for row in shown
+                ],
+            }
+        }
+        if start + MaxResults < len(rows):
+            result["NextToken"] = str(start + MaxResults)
+        return result
+
+    def malformed_rows(self, query_execution_id: str) -> Any:
+        told = self.runs[query_execution_id].answer.malformed
+        return told if told is not None else Malformed(0, [], False)
+
+    def _state(self, run: _Run) -> str:
+        if run.state != "RUNNING":
+            return run.state
+        if run.is_stopped:
+            run.state = "CANCELLED"
+        elif run.answer.released.is_set():
+            run.state = "SUCCEEDED" if run.answer.error is None and run.answer.reason is None else "FAILED"
+            if run.state == "SUCCEEDED" and run.answer.extension == "csv":
+                bucket, _, prefix = self.location.removeprefix("s3://").partition("/")
+                data = athena_csv([name for name, _ in run.answer.columns], run.answer.rows)
+                self.s3.put_object(Bucket=bucket, Key=f"{prefix}{run.execution_id}.csv", Body=data)
+                self.s3.put_object(Bucket=bucket, Key=f"{prefix}{run.execution_id}.csv.metadata", Body=b"binary")
+        return run.state
+
+    def _described(self, run: _Run) -> dict[str, Any]:
+        status: dict[str, Any] = {"State": self._state(run)}
+        if run.state == "FAILED":
+            status["StateChangeReason"] = run.answer.reason
+            status["AthenaError"] = run.answer.error or {}
+        return {
+            "QueryExecutionId": run.execution_id,
+            "Query": run.sql,
+            "Status": status,
+            "Statistics": run.answer.statistics,
+            "ResultConfiguration": {"OutputLocation": f"{self.location}{run.execution_id}.{run.answer.extension}"},
+        }
+
+
+@dataclass(frozen=True)
+class Malformed:
+    count: int
+    samples: list[tuple[str, int | None, str]]
+    truncated: bool
+
+
+def _column_info(name: str, kind: str) -> dict[str, Any]:
+    information: dict[str, Any] = {"Name": name, "Label": name, "Type": kind, "Precision": 0, "Scale": 0}
+    if kind.startswith("decimal"):
+        precision, scale = kind.removeprefix("decimal(").removesuffix(")").split(",")
+        information |= {"Type": "decimal", "Precision": int(precision), "Scale": int(scale)}
+    elif kind == "varchar":
+        information["Precision"] = 2**31 - 1
+    elif kind.startswith("timestamp"):
+        information["Precision"] = 3
+    return information

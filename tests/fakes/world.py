@@ -1,0 +1,87 @@
+"""A query service put together from fakes and from the real store, spool and scheduler, in a temporary folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from glue.ledger import SqliteLedger
+from glue.table_spec import load_table_specs
+from service.engines.athena import AthenaEngine
+from service.errors import InvalidQuerySyntax
+from service.executions import SqliteExecutionStore
+from service.model import Caller
+from service.ownership import LocalOwnership
+from service.queries import QueryService, QueryServiceSettings
+from service.scheduler import SchedulerLimits
+from service.spool import Spools
+from service.sql.plan import PlannedStatement, PlannedTable, TimeRange
+from service.tokens import TokenSigner
+from tests.fakes.aws import FakeAthena, FakeS3
+
+ALICE = Caller(tenant="alice", customers=frozenset({11000}), scopes=frozenset({"query"}), key_id="key-a")
+BOB = Caller(tenant="bob", customers=frozenset({11001}), scopes=frozenset({"query"}), key_id="key-b")
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+
+class FakePlanner:
+    """Passes SQL through; `syntax error` is one, `tables` are what every statement reads."""
+
+    def __init__(self) -> None:
+        self.tables: tuple[PlannedTable, ...] = ()
+
+    def plan(
+        self, sql: str, caller: Caller, *, time_range: TimeRange = TimeRange(), parameters: Sequence[object] = ()
+    ) -> PlannedStatement:
+        if sql == "syntax error":
+            raise InvalidQuerySyntax("line 1:1: mismatched input 'syntax'", line=1, column=1)
+        return PlannedStatement(sql=sql, kind="SELECT", tables=self.tables)
+
+
+@dataclass
+class World:
+    folder: Path
+    limits: SchedulerLimits = field(default_factory=lambda: SchedulerLimits(maximum_concurrent=2))
+    clock: FakeClock = field(default_factory=FakeClock)
+    planner: FakePlanner = field(default_factory=FakePlanner)
+
+    def __post_init__(self) -> None:
+        self.s3 = FakeS3()
+        self.athena = FakeAthena(self.s3)
+        self.ledger = SqliteLedger(self.folder / "ledger.sqlite")
+        self.services: list[QueryService] = []
+
+    def engine(self) -> AthenaEngine:
+        return AthenaEngine(
+            self.athena, self.s3, database="data_hist", output_location=self.athena.location, slowest_poll_seconds=0.02
+        )
+
+    def service(self) -> QueryService:
+        """A new process's service over the same storage."""
+        return QueryService(
+            planner=self.planner,
+            ledger=self.ledger,
+            tables=load_table_specs(),
+            store=SqliteExecutionStore(self.folder / "executions.sqlite"),
+            engine=self.engine(),
+            spools=Spools(self.folder / "spool"),
+            signer=TokenSigner(b"s" * 32),
+            ownership=LocalOwnership(self.folder / "owners"),
+            clock=self.clock,
+            settings=QueryServiceSettings(limits=self.limits, adoption_interval_seconds=0.05),
+        )
+
+    def close(self) -> None:
+        self.ledger.close()
