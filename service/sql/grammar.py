@@ -22,6 +22,12 @@ _TYPED_LITERAL = re.compile(r'"?\x01literal ([A-Z ]+)"?\(((?:\'(?:[^\']|\'\')*\'
 # sqlglot's documented mark: a call followed by this comment is kept as written (exp.Anonymous).
 _KEEP_AS_WRITTEN: Final = exp.SQLGLOT_ANONYMOUS
 
+# SQL/JSON functions: as plain calls unless a clause of their own grammar (RETURNING, WITH WRAPPER, ON ERROR) is used, since
+# sqlglot would read the path and write another one.
+_PLAIN_WHEN_BARE: Final = frozenset({"JSON_VALUE", "JSON_QUERY"})
+_CLAUSE_WORDS: Final = frozenset({"RETURNING", "PASSING", "FORMAT", "ON", "WITH", "WITHOUT", "KEEP", "OMIT"})
+_PLAIN_CALL: Final = "\x01call "
+
 # Type names that may stand before a string (SqlBase.g4: `identifier string #typeConstructor`).
 LITERAL_TYPES: Final = frozenset(
     [
@@ -57,13 +63,48 @@ def tokenize(sql: str) -> list[Token]:
 
 def parse(tokens: list[Token], sql: str) -> list[exp.Expr | None]:
     """The statements in `tokens`, functions and typed literals as written. Raises sqlglot's ParseError."""
-    return GRAMMAR.parser().parse(_prepared(tokens), sql)
+    trees = GRAMMAR.parser().parse(_prepared(tokens), sql)
+    for tree in trees:
+        calls = tree.find_all(exp.Anonymous) if tree is not None else ()
+        for call in calls:
+            if isinstance(call.this, str) and call.this.startswith(_PLAIN_CALL):
+                call.set("this", call.this.removeprefix(_PLAIN_CALL))
+    return trees
 
 
 def write(tree: exp.Expr) -> str:
     """SQL text of `tree` in Trino's grammar, on one line, without comments."""
     text = GRAMMAR.generate(tree, copy=True, comments=False, normalize_functions=False)
     return _TYPED_LITERAL.sub(lambda match: f"{match[1]} {match[2]}", text) if "\x01" in text else text
+
+
+def write_with_places(tree: exp.Expr) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """`write`, and where the caller's names went: (offset in the text, offset in the SQL as asked), in order.
+
+    Engines report faults by their place in the text they got; this is the way back.
+    """
+    marked: list[tuple[exp.Expr, str]] = []
+    for node in tree.find_all(exp.Identifier, exp.Anonymous):
+        start, name = node.meta.get("start"), node.args["this"]
+        if start is not None and isinstance(name, str) and not name.startswith(TYPED_LITERAL_PREFIX):
+            marked.append((node, name))
+            node.set("this", f"\x02{start}\x02{name}")
+    try:
+        text = write(tree)
+    finally:
+        for node, name in marked:
+            node.set("this", name)
+    pieces: list[str] = []
+    places: list[tuple[int, int]] = []
+    offset = 0
+    for index, piece in enumerate(text.split("\x02")):
+        if index % 2:
+            is_quoted = pieces[-1].endswith('"')
+            places.append((offset - is_quoted, int(piece)))
+        else:
+            pieces.append(piece)
+            offset += len(piece)
+    return "".join(pieces), tuple(places)
 
 
 def typed_literal(kind: str, text: str) -> exp.Anonymous:
@@ -97,9 +138,29 @@ def _prepared(tokens: list[Token]) -> list[Token]:
             prepared.append(_at(token, TokenType.STRING, token.text))
             prepared.append(_at(token, TokenType.R_PAREN, ")", comments=[_KEEP_AS_WRITTEN]))
             continue
+        if token.text.upper() in _PLAIN_WHEN_BARE and _is_bare_call(tokens, index):
+            prepared.append(_at(token, TokenType.VAR, _PLAIN_CALL + token.text))
+            continue
         comments = [_KEEP_AS_WRITTEN] if token.token_type == TokenType.R_PAREN else []
         prepared.append(_at(token, token.token_type, token.text, comments=comments))
     return prepared
+
+
+def _is_bare_call(tokens: list[Token], index: int) -> bool:
+    """Whether `name(` is followed by arguments and commas only, up to its closing bracket."""
+    if index + 1 >= len(tokens) or tokens[index + 1].token_type != TokenType.L_PAREN:
+        return False
+    depth = 0
+    for token in tokens[index + 1 :]:
+        if token.token_type == TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type == TokenType.R_PAREN:
+            depth -= 1
+            if depth == 0:
+                return True
+        elif depth == 1 and token.text.upper() in _CLAUSE_WORDS and token.token_type != TokenType.STRING:
+            return False
+    return False
 
 
 def _is_literal_type(tokens: list[Token], index: int) -> bool:

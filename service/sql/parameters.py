@@ -14,10 +14,9 @@ from decimal import Decimal
 from sqlglot import exp
 
 from service.errors import InvalidParameter
-from service.sql.statement import Statement
 
 
-def check_count(statement: Statement, expected: int, values: Sequence[object]) -> None:
+def check_count(expected: int, values: Sequence[object]) -> None:
     """Raises InvalidParameter unless there are as many values as `?`."""
     if expected != len(values):
         raise InvalidParameter(
@@ -26,10 +25,10 @@ def check_count(statement: Statement, expected: int, values: Sequence[object]) -
         )
 
 
-def fill(statement: Statement, tree: exp.Expr, values: Sequence[object]) -> None:
+def fill(tree: exp.Expr, values: Sequence[object]) -> None:
     """Puts the values in the places of `?`, first to last as written. Raises InvalidParameter."""
     places = [node for node in tree.walk(bfs=False) if isinstance(node, exp.Placeholder)]
-    check_count(statement, len(places), values)
+    check_count(len(places), values)
     for index, (place, value) in enumerate(zip(_as_written(places), values, strict=True)):
         place.replace(literal(value, index))
 

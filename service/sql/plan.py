@@ -7,19 +7,21 @@ caller, range and clock give the same plan, and nothing is asked of engine or ca
 
 from __future__ import annotations
 
+import bisect
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlglot import exp
 
 from glue.partition_range import PartitionRange
 from glue.table_spec import TableSpec
-from service.errors import InvalidQuerySyntax
+from service.errors import InvalidQuerySyntax, StatementError
 from service.model import Caller, OutputColumn
 from service.sql import catalogue_statements, grammar, nested, parameters, policy, pruning, statement, tenant
 from service.sql.scope import Analysis
-from service.sql.statement import Statement, StatementKind
+from service.sql.statement import Place, Statement, StatementKind
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,18 @@ class PlannedStatement:
     json_columns: frozenset[int] = frozenset()
     columns: tuple[OutputColumn, ...] = ()
     valid_until: datetime | None = None
+    places: tuple[tuple[int, int], ...] = field(default=(), repr=False, compare=False)
+    asked: Statement | None = field(default=None, repr=False, compare=False)
+
+    def place_as_asked(self, line: int, column: int) -> Place | None:
+        """Where the caller wrote what stands at this place of `sql`: for faults that only the engine sees.
+
+        The name that stands there, else the nearest name before it; None when there is none.
+        """
+        if self.asked is None or line != 1:
+            return None
+        index = bisect.bisect_right(self.places, (column - 1, sys.maxsize)) - 1
+        return self.asked.place_at(self.places[index][1]) if index >= 0 else None
 
 
 Describe = Callable[[str], Sequence[OutputColumn]]
@@ -95,7 +109,7 @@ class Planner:
             raise InvalidQuerySyntax("line 1:1: the statement is nested too deeply", line=1, column=1) from error
 
     def _catalogue_statement(self, asked: Statement, values: Sequence[object]) -> PlannedStatement:
-        parameters.check_count(asked, 0, values)
+        parameters.check_count(0, values)
         sql, columns = catalogue_statements.write(asked, self._tables, self._database)
         return PlannedStatement(sql=sql, kind=asked.kind, columns=columns)
 
@@ -103,24 +117,43 @@ class Planner:
         self, asked: Statement, tree: exp.Expr, caller: Caller, time_range: TimeRange, values: Sequence[object]
     ) -> PlannedStatement:
         policy.check(asked, tree)
-        parameters.fill(asked, tree, values)
+        parameters.fill(tree, values)
         analysis = Analysis(asked, tree, self._tables, self._database)
         pruned = pruning.prune(analysis, now=self._clock(), from_ms=time_range.from_ms, to_ms=time_range.to_ms)
-        output_names = nested.expand_star(tree, analysis)
         tenant.scope_to(tree, analysis, caller.customers, pruned.predicates, self._tables)
         tables = tuple(
             PlannedTable(scan.spec.name, partition_range) for scan, partition_range in pruned.partition_ranges.items()
         )
         if asked.kind is StatementKind.EXPLAIN:
-            sql = f"{asked.prefix} {grammar.write(tree)}"
-            columns: tuple[OutputColumn, ...] = (OutputColumn("Query Plan", "varchar"),)
-            return PlannedStatement(sql, asked.kind, tables, columns=columns, valid_until=pruned.valid_until)
-        written = nested.as_json(tree, grammar.write(tree), output_names, self._describe)
+            written = nested.Written(tree, frozenset(), (OutputColumn("Query Plan", "varchar"),))
+        else:
+            try:
+                written = nested.as_json(tree, analysis, self._describe)
+            except StatementError as error:
+                raise _as_asked(error, tree, asked) from error
+        text, places = grammar.write_with_places(written.tree)
+        prefix = f"{asked.prefix} " if asked.prefix else ""
         return PlannedStatement(
-            written.sql,
-            asked.kind,
-            tables,
+            sql=prefix + text,
+            kind=asked.kind,
+            tables=tables,
             json_columns=written.json_columns,
             columns=written.columns,
             valid_until=pruned.valid_until,
+            places=tuple((len(prefix) + offset, start) for offset, start in places),
+            asked=asked,
         )
+
+
+def _as_asked(error: StatementError, tree: exp.Expr, asked: Statement) -> StatementError:
+    """A fault that `describe` found in the planned SQL, told with the place in the SQL as asked."""
+    text, places = grammar.write_with_places(tree)
+    if error.line is None or error.column is None:
+        return error
+    place = PlannedStatement(text, asked.kind, places=places, asked=asked).place_as_asked(error.line, error.column)
+    told = f"line {error.line}:{error.column}: "
+    bare = error.detail.removeprefix(told)
+    error.line, error.column = (place.line, place.column) if place else (None, None)
+    error.detail = f"{place}: {bare}" if place else bare
+    error.args = (error.detail,)
+    return error

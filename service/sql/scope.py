@@ -118,6 +118,8 @@ class Analysis:
         self.conditions: list[Condition] = []
         self.columns: dict[int, tuple[Relation, Field]] = {}
         """id(exp.Column) -> where it comes from; names that belong to a select list or a lambda are not in it."""
+        self.stars: dict[int, list[tuple[Relation, Field]] | None] = {}
+        """id(projection) of each `*` and `t.*` -> the columns it stands for; None when they are not known."""
         self.roots: dict[Scan, Use] = {}
         self.cte_references: dict[int, list[exp.Table]] = {}
         """id(exp.CTE) -> the references to it, for every CTE of the statement."""
@@ -130,7 +132,7 @@ class Analysis:
 
     # -- queries
 
-    def _query(self, node: exp.Expr, scope: Scope, expected_names: Sequence[str] | None = None) -> Output:
+    def _query(self, node: exp.Expr, scope: Scope) -> Output:
         ctes = self._ctes(node, scope)
         if ctes is not scope.ctes:
             scope = Scope(ctes, scope.outer, scope.relations, scope.parameters, scope.select_list)
@@ -141,9 +143,9 @@ class Analysis:
         if isinstance(node, exp.Subquery) and node.this is not None and not isinstance(node.this, exp.Table):
             inner = self._query(node.this, scope)
             return self._ordered(node, inner, scope)
-        if isinstance(node, exp.Values):
-            return self._values(node, scope)
-        self._refuse(node, "this is not a query", "query-shape")
+        if not isinstance(node, exp.Values):
+            self._refuse(node, "this is not a query", "query-shape")
+        return self._values(node, scope)
 
     def _ctes(self, node: exp.Expr, scope: Scope) -> Mapping[str, Relation]:
         with_ = node.args.get("with_")
@@ -292,8 +294,9 @@ class Analysis:
             if relations is not None:
                 if any(relation.fields is None for relation in relations):
                     known = False
-                for relation, column in _star(node, relations):
-                    fields.append(self._passed_on(relation, column))
+                columns = list(_star(node, relations))
+                self.stars[id(projection)] = columns if all(r.fields is not None for r in relations) else None
+                fields.extend(self._passed_on(relation, column) for relation, column in columns)
                 continue
             self._expression(projection, scope)
             if isinstance(projection, exp.Alias):

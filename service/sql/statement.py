@@ -81,6 +81,10 @@ class Statement:
     prefix: str = ""
     _line_starts: tuple[int, ...] = field(default=(0,), repr=False, compare=False)
 
+    def place_at(self, offset: int) -> Place:
+        """The place of a character of the SQL as asked."""
+        return _place(self._line_starts, offset)
+
     def place_of(self, node: exp.Expr | Token | None) -> Place | None:
         """Where a node or token of this statement starts; None for nodes that have no text of their own."""
         if node is None:
@@ -101,7 +105,7 @@ def read(sql: str) -> Statement:
             size_bytes=size_bytes,
             limit_bytes=MAXIMUM_SQL_BYTES,
         )
-    line_starts = tuple([0, *(match.end() for match in re.finditer("\n", sql))])
+    line_starts = (0, *(match.end() for match in re.finditer("\n", sql)))
     if match := _CONTROL.search(sql):
         raise _syntax_error(
             _place(line_starts, match.start()), f"character U+{ord(match[0]):04X} is not allowed in SQL"
