@@ -1,0 +1,3 @@
+"""Trino functions: binary."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Trino functions: bitwise."""
+
+from __future__ import annotations

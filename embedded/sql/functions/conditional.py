@@ -1,0 +1,114 @@
+"""Trino functions: IF, COALESCE, NULLIF, TRY, typeof, now and the like: calls whose arguments are not plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from embedded.sql import literals, tree, types
+from embedded.sql.comparison import comparison, has_plain_comparison
+from embedded.sql.functions.registry import emits, error_sql, special
+from embedded.sql.typed import Typed, once
+
+if TYPE_CHECKING:
+    from embedded.sql.analysis import Analyser
+    from embedded.sql.functions.registry import Invocation
+
+
+@special("if")
+def if_(analyser: Analyser, node: tree.Call) -> Typed:
+    if len(node.arguments) not in (2, 3):
+        raise analyser.error("INVALID_ARGUMENTS", "Invalid number of arguments for 'if' function", node)
+    condition = analyser.condition(
+        node.arguments[0], "IF condition must evaluate to a boolean (actual: {type})"
+    )
+    results = [analyser.expression(argument) for argument in node.arguments[1:]]
+    common = analyser.common_type(results, node, "Result types for IF must be the same: {one} vs {other}")
+    default = analyser.coerce(results[1], common).sql if len(results) == 2 else literals.null(common).sql
+    chosen = analyser.coerce(results[0], common).sql
+    return Typed(f"(CASE WHEN {condition.sql} THEN {chosen} ELSE {default} END)", common)
+
+
+@special("coalesce")
+def coalesce(analyser: Analyser, node: tree.Call) -> Typed:
+    if len(node.arguments) < 2:
+        raise analyser.error("INVALID_ARGUMENTS", "The 'coalesce' function must have at least two arguments", node)
+    values = [analyser.expression(argument) for argument in node.arguments]
+    common = analyser.common_type(
+        values, node, "All COALESCE operands must be the same type or coercible to a common type. "
+        "Cannot find common type between {one} and {other}, all types (without duplicates): {types}"
+    )
+    return Typed(f"COALESCE({', '.join(analyser.coerce(value, common).sql for value in values)})", common)
+
+
+@special("nullif")
+def nullif(analyser: Analyser, node: tree.Call) -> Typed:
+    if len(node.arguments) != 2:
+        raise analyser.error("INVALID_ARGUMENTS", "Invalid number of arguments for 'nullif' function", node)
+    first, second = (analyser.expression(argument) for argument in node.arguments)
+    left, right = analyser.comparable_pair("=", first, second, node.position)
+    if left.type == first.type and has_plain_comparison(first.type):
+        return Typed(f"NULLIF({left.sql}, {right.sql})", first.type)
+    equal = comparison("=", left, right)
+    return Typed(f"(CASE WHEN {equal} THEN {literals.null(first.type).sql} ELSE {first.sql} END)", first.type)
+
+
+@special("try")
+def try_(analyser: Analyser, node: tree.Call) -> Typed:
+    if len(node.arguments) != 1:
+        raise analyser.error("INVALID_ARGUMENTS", "The 'try' function must have exactly one argument", node)
+    value = analyser.expression(node.arguments[0])
+    return Typed(f"TRY({value.sql})", value.type)
+
+
+@special("typeof")
+def typeof(analyser: Analyser, node: tree.Call) -> Typed:
+    if len(node.arguments) != 1:
+        raise analyser.error("FUNCTION_NOT_FOUND", "Unexpected parameters for function typeof. Expected: typeof(t) T", node)
+    value = analyser.expression(node.arguments[0])
+    found = literals.string(str(value.type))
+    return Typed(found.sql, types.VARCHAR, found.literal)
+
+
+@special("now")
+def now(analyser: Analyser, node: tree.Call) -> Typed:
+    if node.arguments:
+        raise analyser.error("FUNCTION_NOT_FOUND", "Unexpected parameters for function now. Expected: now()", node)
+    return analyser.current_time(tree.CurrentTime(node.position, "CURRENT_TIMESTAMP", 3))
+
+
+_INVALID = "INVALID_FUNCTION_ARGUMENT"
+
+
+@emits("[](array(E), bigint) -> E")
+def array_subscript(call: Invocation) -> str:
+    array, index = call.arguments
+    physical = call.physical
+    zero = error_sql(_INVALID, "'SQL array indices start at 1'", physical)
+    negative = error_sql(_INVALID, f"'Array subscript is negative: ' || {index.sql}", physical)
+
+    def checked(name: str) -> str:
+        long = (
+            f"'Array subscript must be less than or equal to array length: ' || {index.sql} || ' > ' || len({name})"
+        )
+        beyond = error_sql(_INVALID, long, physical)
+        tests = f"WHEN {index.sql} > len({name}) THEN {beyond}"
+        if not (isinstance(index.literal, int) and index.literal > 0):
+            tests += f" WHEN {index.sql} = 0 THEN {zero} WHEN {index.sql} < 0 THEN {negative}"
+        return f"(CASE {tests} ELSE {name}[{index.sql}] END)"
+
+    return once(array, checked("{0}"), f"sub{len(call.analyser.lambdas)}_")
+
+
+@emits("[](map(K,V), K) -> V")
+def map_subscript(call: Invocation) -> str:
+    map_value, key = call.arguments
+    key_text = f"CAST({key.sql} AS VARCHAR)"
+    missing = error_sql(_INVALID, f"'Key not present in map: ' || {key_text}", call.physical)
+
+    def checked(name: str) -> str:
+        return (
+            f"(CASE WHEN {name} IS NULL OR {key.sql} IS NULL THEN NULL "
+            f"WHEN NOT map_contains({name}, {key.sql}) THEN {missing} ELSE {name}[{key.sql}] END)"
+        )
+
+    return once(map_value, checked("{0}"), f"sub{len(call.analyser.lambdas)}_")

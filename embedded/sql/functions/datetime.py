@@ -1,0 +1,3 @@
+"""Trino functions: datetime."""
+
+from __future__ import annotations

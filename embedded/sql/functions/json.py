@@ -1,0 +1,3 @@
+"""Trino functions: json."""
+
+from __future__ import annotations

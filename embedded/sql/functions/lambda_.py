@@ -1,0 +1,3 @@
+"""Trino functions: lambda_."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Trino functions: map."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Trino functions: math."""
+
+from __future__ import annotations

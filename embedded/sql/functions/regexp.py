@@ -1,0 +1,3 @@
+"""Trino functions: regexp."""
+
+from __future__ import annotations

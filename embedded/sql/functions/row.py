@@ -1,0 +1,3 @@
+"""Trino functions: row."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Trino functions: url."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Trino functions: uuid_ip."""
+
+from __future__ import annotations

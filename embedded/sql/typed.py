@@ -1,0 +1,51 @@
+"""`Typed`: a Trino expression after analysis, that is DuckDB SQL text plus its Trino type."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from embedded.sql.physical import physical_type
+from embedded.sql.types import TrinoType
+
+_SIMPLE = re.compile(r"""[A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"]*"))*|-?\d+(?:\.\d+)?|'[^']{0,40}'""")
+
+
+@dataclass(slots=True)
+class Typed:
+    """sql: DuckDB expression in the physical form of `type`; safe to embed anywhere (parenthesised where needed).
+
+    literal: the Python value when the SQL text gave a literal (str, int, Decimal, float, bytes, bool), else None.
+    parameters: only for lambdas, whose `sql` is the body: the DuckDB names of the lambda's parameters.
+    """
+
+    sql: str
+    type: TrinoType
+    literal: object = None
+    is_null: bool = False
+    parameters: tuple[str, ...] | None = None
+
+    @property
+    def physical(self) -> str:
+        return physical_type(self.type)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether writing it twice costs nothing: a column, a parameter, a short literal."""
+        return _SIMPLE.fullmatch(self.sql) is not None
+
+    @property
+    def lambda_sql(self) -> str:
+        """`lambda x, y: body` for DuckDB's list functions."""
+        assert self.parameters is not None
+        return f"lambda {', '.join(self.parameters)}: {self.sql}"
+
+
+def once(value: Typed, template: str, name: str = "once_") -> str:
+    """`template` is SQL that uses `{0}` more than once: a simple value is written in place, another is bound first.
+
+    Binding is a one-element list_transform, DuckDB's only let-expression; without it nested calls double each level.
+    """
+    if value.is_simple or len(value.sql) < 60:
+        return template.replace("{0}", value.sql)
+    return f"(list_transform([{value.sql}], lambda {name}: {template.replace('{0}', name)})[1])"
