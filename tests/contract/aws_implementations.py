@@ -1,7 +1,7 @@
 """The implementations of each AWS port: the embedded object, and moto behind a real boto3 client.
 
-A contract test class runs against both. Where moto is known to be lax (no limits on batches, one page for all), the test
-says so with `moto_differs`, a strict expectation of failure: when moto mends it, the test tells.
+A contract test class runs against both. Where moto is known to be lax (no limits on batches, one page for all), the
+test says so with `moto_differs`, a strict expectation of failure: when moto mends it, the test tells.
 """
 
 from __future__ import annotations
