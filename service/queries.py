@@ -297,6 +297,7 @@ class QueryService:
     # --- submit -------------------------------------------------------------------------------------------------
 
     def _submit(self, request: QueryRequest, caller: Caller) -> QueryExecution:
+        _check_request(request)
         body_hash = _body_hash(request)
         if request.idempotency_key is not None:
             earlier = self._store.by_idempotency_key(caller.tenant, request.idempotency_key)
@@ -317,7 +318,6 @@ class QueryService:
         return self._with_position(stored)
 
     def _planned(self, request: QueryRequest, caller: Caller) -> tuple[PlannedStatement, tuple[TableScanEstimate, ...]]:
-        _check_request(request)
         planned = self._plan(request, caller)
         estimates = scan_estimates(self._ledger, planned.tables)
         _check_scan_limit(request, caller, sum(estimate.size_bytes for estimate in estimates))
@@ -374,6 +374,8 @@ class QueryService:
         try:
             _check_request(request)
         except InvalidRequest as problem:
+            if problem.field == "query":
+                return DryRun(is_valid=False, problems=(problem,))
             problems.append(problem)
         try:
             planned = self._plan(request, caller)
@@ -404,8 +406,18 @@ class QueryService:
         stored = self._store.get(query_id) if _is_query_id(query_id) else None
         if stored is None or stored.execution.tenant != caller.tenant:
             raise QueryNotFound(f"there is no query {query_id!r}", query_id=query_id)
+        if stored.execution.has_result and not stored.is_spooled:
+            stored = self._with_spool_recorded(stored)
         self._remember_ending(stored)
         return stored
+
+    def _with_spool_recorded(self, stored: StoredExecution) -> StoredExecution:
+        """The execution told of a spool that is whole though nobody said so: its writer died in between."""
+        reader = self._spools.reader(stored.query_id)
+        if reader is None or not reader.is_complete:
+            return stored
+        self._store.record_spooled(stored.query_id, reader.row_count, reader.size_bytes)
+        return self._store.get(stored.query_id) or stored
 
     def _remembered_ending(self, query_id: str, caller: Caller) -> StoredExecution | None:
         ending = self._endings.get(query_id)
@@ -621,6 +633,9 @@ def _is_query_id(text: str) -> bool:
 
 
 def _check_request(request: QueryRequest) -> None:
+    for name, text in (("query", request.query), ("idempotency_key", request.idempotency_key or "")):
+        if not _is_unicode(text):
+            raise InvalidRequest(f"{name} holds half a surrogate pair, which is not a character", field=name)
     if not 1 <= request.retention_minutes <= MAXIMUM_RETENTION_MINUTES:
         detail = f"retention_minutes must be from 1 to {MAXIMUM_RETENTION_MINUTES}"
         raise InvalidRequest(detail, field="retention_minutes")
@@ -628,6 +643,14 @@ def _check_request(request: QueryRequest) -> None:
         raise InvalidRequest("from must not be after to", field="from")
     if request.max_bytes_scanned is not None and request.max_bytes_scanned < 0:
         raise InvalidRequest("max_bytes_scanned must not be negative", field="max_bytes_scanned")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_scan_limit(request: QueryRequest, caller: Caller, estimated_bytes: int) -> None:
@@ -652,5 +675,4 @@ def _body_hash(request: QueryRequest) -> str:
         request.max_bytes_scanned,
         request.strict,
     ]
-    # surrogates cannot be part of a stored query, but a hash must not be what refuses them
-    return hashlib.sha256(repr(body).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(repr(body).encode("utf-8", "backslashreplace")).hexdigest()

@@ -2,6 +2,8 @@
 scripts.
 """
 
+# ruff: noqa: N803 - boto3 names its arguments so
+
 from __future__ import annotations
 
 import io
@@ -21,17 +23,17 @@ class FakeS3:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
         self.objects[Bucket, Key] = Body
         return {}
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         try:
             return {"Body": io.BytesIO(self.objects[Bucket, Key])}
         except KeyError:
             raise client_error("GetObject", "NoSuchKey", "The specified key does not exist.") from None
 
-    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         self.objects.pop((Bucket, Key), None)
         return {}
 
@@ -99,7 +101,7 @@ class FakeAthena:
         """The SQL texts in the order in which they were started."""
         return [run.sql for run in self.runs.values() if sql is None or run.sql == sql]
 
-    def start_query_execution(self, *, QueryString: str, ClientRequestToken: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def start_query_execution(self, *, QueryString: str, ClientRequestToken: str, **_: Any) -> dict[str, Any]:
         self.on_call("StartQueryExecution")
         with self.lock:
             for run in self.runs.values():
@@ -116,7 +118,7 @@ class FakeAthena:
             self.runs[execution_id] = _Run(execution_id, QueryString, ClientRequestToken, found)
             return {"QueryExecutionId": execution_id}
 
-    def get_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def get_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:
         self.on_call("GetQueryExecution")
         with self.lock:
             run = self.runs.get(QueryExecutionId)
@@ -125,7 +127,7 @@ class FakeAthena:
                 raise client_error("GetQueryExecution", "InvalidRequestException", message)
             return {"QueryExecution": self._described(run)}
 
-    def batch_get_query_execution(self, *, QueryExecutionIds: list[str]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def batch_get_query_execution(self, *, QueryExecutionIds: list[str]) -> dict[str, Any]:
         self.on_call("BatchGetQueryExecution")
         assert len(QueryExecutionIds) <= 50
         with self.lock:
@@ -139,7 +141,7 @@ class FakeAthena:
                 ],
             }
 
-    def stop_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def stop_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:
         self.on_call("StopQueryExecution")
         with self.lock:
             run = self.runs[QueryExecutionId]
@@ -149,7 +151,7 @@ class FakeAthena:
 
     def get_query_results(
         self, *, QueryExecutionId: str, MaxResults: int = 1000, NextToken: str | None = None
-    ) -> dict[str, Any]:  # noqa: E501, N803
+    ) -> dict[str, Any]:
         self.on_call("GetQueryResults")
         run = self.runs[QueryExecutionId]
         rows: list[Sequence[str | None]] = list(run.answer.rows)

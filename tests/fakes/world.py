@@ -21,6 +21,7 @@ from service.sql.plan import PlannedStatement, PlannedTable, TimeRange
 from service.tokens import TokenSigner
 from tests.fakes.aws import FakeAthena, FakeS3
 
+_ANY_TIME = TimeRange()
 ALICE = Caller(tenant="alice", customers=frozenset({11000}), scopes=frozenset({"query"}), key_id="key-a")
 BOB = Caller(tenant="bob", customers=frozenset({11001}), scopes=frozenset({"query"}), key_id="key-b")
 
@@ -43,7 +44,7 @@ class FakePlanner:
         self.tables: tuple[PlannedTable, ...] = ()
 
     def plan(
-        self, sql: str, caller: Caller, *, time_range: TimeRange = TimeRange(), parameters: Sequence[object] = ()
+        self, sql: str, caller: Caller, *, time_range: TimeRange = _ANY_TIME, parameters: Sequence[object] = ()
     ) -> PlannedStatement:
         if sql == "syntax error":
             raise InvalidQuerySyntax("line 1:1: mismatched input 'syntax'", line=1, column=1)
