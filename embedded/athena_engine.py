@@ -30,6 +30,7 @@ class Run:
     def __init__(self, execution_id: str) -> None:
         self.execution_id = execution_id
         self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
 
     @property
@@ -42,14 +43,20 @@ class Run:
             raise Cancelled
 
     def use(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
+        with self._lock:
+            self._cursor = cursor
         self.check()
+
+    def release(self) -> None:
+        """The cursor is about to be closed: nothing to interrupt any more."""
+        with self._lock:
+            self._cursor = None
 
     def stop(self) -> None:
         self._stopped.set()
-        cursor = self._cursor
-        if cursor is not None:
-            cursor.interrupt()
+        with self._lock:
+            if self._cursor is not None:
+                self._cursor.interrupt()
 
 
 class Task(Protocol):

@@ -7,6 +7,7 @@ runs again over the clean copy. What was found out about a file is remembered, s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -142,17 +143,24 @@ class QueryRunner:
             run.use(cursor)
             prepare(cursor, planned.translation)
             for _ in range(_MAXIMUM_ATTEMPTS):
-                reading = self._verdicts.reading(planned.scans, run.check)
+                reading = self._verdicts.reading(planned.scans, cursor, run.check)
+                relations = _with_clause(reading.relations)
                 try:
-                    answer = work(cursor, _with_clause(reading.relations))
+                    is_complete = not reading.is_certain and _reads_everything(
+                        cursor, relations + planned.translation.sql
+                    )
+                    answer = work(cursor, relations)
                 except duckdb.Error as error:
                     run.check()
                     if not self._verdicts.learn(error, reading, cursor, run.check):
                         raise trino_error(error) from error
                     continue
+                if is_complete:
+                    self._verdicts.confirm(reading)
                 return answer, reading.malformed()
             raise TrinoError("HIVE_CURSOR_ERROR", "the files of this query keep changing while it reads them")
         finally:
+            run.release()
             cursor.close()
 
 
@@ -163,6 +171,38 @@ class ScanLimitExceeded(Exception):  # noqa: N818 - named as the errors of servi
         super().__init__(f"Bytes scanned limit was exceeded: {scanned_bytes} of {limit_bytes}")
         self.scanned_bytes = scanned_bytes
         self.limit_bytes = limit_bytes
+
+
+_CONSUMING = frozenset(
+    {
+        "PROJECTION",
+        "FILTER",
+        "HASH_GROUP_BY",
+        "PERFECT_HASH_GROUP_BY",
+        "UNGROUPED_AGGREGATE",
+        "SIMPLE_AGGREGATE",
+        "ORDER_BY",
+        "TOP_N",
+        "WINDOW",
+        "STREAMING_WINDOW",
+        "UNION",
+        "READ_JSON",
+        "UNNEST",
+    }
+)
+"""Operators that read their input to its end."""
+
+
+def _reads_everything(cursor: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    """Whether DuckDB's plan reads every row of every file: no LIMIT, no join that may end early, nothing left out."""
+    row = cursor.execute(f"EXPLAIN (FORMAT json) {sql}").fetchone()
+    operators: list[str] = []
+    pending = list(json.loads(row[1])) if row else []
+    while pending:
+        node = pending.pop()
+        operators.append(node["name"].strip())
+        pending += node["children"]
+    return "READ_JSON" in operators and _CONSUMING.issuperset(operators)
 
 
 def _with_clause(relations: Mapping[str, str]) -> str:

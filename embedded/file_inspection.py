@@ -7,12 +7,14 @@ change: a file that stays as it is, is opened once.
 
 from __future__ import annotations
 
+import os
 import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
@@ -20,6 +22,8 @@ from embedded.lake_files import LakeFile
 
 HEAD_BYTES = 8192
 _SAMPLED_LINES = 10
+_SMALLEST_GZIP_BYTES = 20
+_HIGHEST_RATIO = 1032  # of deflate
 
 COMPRESSION_OF_EXTENSION: Mapping[str, str] = {
     "gz": "gzip",
@@ -46,12 +50,14 @@ _MARKED = frozenset({"gzip", "zstd", "bzip2", "lz4"})
 class Inspection:
     """compression: 'none', 'gzip', 'zstd', 'bzip2' ...; is_foreign: the name promises what the content is not.
 
+    is_doubtful: the end of the gzip data does not look like one: cut short, or of several members.
     spellings: the keys of the first JSON objects that are not plain lower-case names.
     """
 
     compression: str
     is_empty: bool = False
     is_foreign: bool = False
+    is_doubtful: bool = False
     spellings: frozenset[str] = frozenset()
 
 
@@ -84,6 +90,7 @@ def _inspect(file: LakeFile) -> Inspection:
         return Inspection("none", is_empty=True)
     with Path(file.path).open("rb") as stream:
         head = stream.read(HEAD_BYTES)
+        is_doubtful = head.startswith(b"\x1f\x8b") and _ends_oddly(stream, file.size_bytes)
     extension = file.uri.rsplit("/", 1)[-1].rpartition(".")[2].lower()
     by_name = COMPRESSION_OF_EXTENSION.get(extension)
     by_content = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
@@ -91,7 +98,20 @@ def _inspect(file: LakeFile) -> Inspection:
     if by_name is not None and by_name in _MARKED and by_content != by_name:
         return Inspection(by_name, is_foreign=True)
     compression = by_name or by_content or "none"
-    return Inspection(compression, spellings=_spellings(_plain_head(head, compression)))
+    spellings = _spellings(_plain_head(head, compression))
+    return Inspection(compression, is_doubtful=is_doubtful and compression == "gzip", spellings=spellings)
+
+
+def _ends_oddly(stream: BinaryIO, size_bytes: int) -> bool:
+    """Whether the last four bytes can't be the length of what this much gzip data unpacks to (RFC 1952, ISIZE).
+
+    DuckDB does not notice gzip data that is cut where a row ends; a length made of compressed data gives it away.
+    """
+    if size_bytes < _SMALLEST_GZIP_BYTES:
+        return True
+    stream.seek(-4, os.SEEK_END)
+    plain_bytes = int.from_bytes(stream.read(4), "little")
+    return size_bytes < 1 << 31 and not size_bytes * 0.9 - 64 <= plain_bytes <= size_bytes * _HIGHEST_RATIO
 
 
 def _plain_head(head: bytes, compression: str) -> bytes:

@@ -22,7 +22,7 @@ import duckdb
 from embedded.athena_executions import MAXIMUM_MALFORMED_SAMPLES, MalformedRow, MalformedRows
 from embedded.file_inspection import FileInspector, Inspection
 from embedded.lake_files import LakeFile
-from embedded.salvage import BadRow, Salvage, salvage_json, unpack
+from embedded.salvage import DATA_ERRORS, BadRow, Salvage, salvage_json, unpack
 from embedded.scan import PlannedScan, ScannedTable
 from embedded.serde.json_lines import JsonLinesReader
 from embedded.serde.reader import DataColumn, Extras, ReadableFile, Reader
@@ -50,6 +50,11 @@ class Reading:
     relations: Mapping[str, str]
     scans: tuple[PlannedScan, ...]
     verdicts: Mapping[str, Verdict]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether every file has its verdict, so that reading them can't bring news."""
+        return all(_file_key(file, scan.table) in self.verdicts for scan in self.scans for file in _distinct(scan))
 
     def malformed(self) -> MalformedRows:
         """The rows left out, each file counted once however often the query reads it."""
@@ -81,15 +86,39 @@ class FileVerdicts:
 
     # ------------------------------------------------------------------------------------------------- reading
 
-    def reading(self, scans: Sequence[PlannedScan], check: Callable[[], None]) -> Reading:
+    def reading(
+        self, scans: Sequence[PlannedScan], cursor: duckdb.DuckDBPyConnection, check: Callable[[], None]
+    ) -> Reading:
         """Raises TrinoError for a table that says it will not have malformed rows left out, when there are some."""
         verdicts: dict[str, Verdict] = {}
         relations: dict[str, str] = {}
         for scan in scans:
-            relations[scan.scan.alias_token] = self._relation(scan, verdicts, check)
+            relations[scan.scan.alias_token] = self._relation(scan, verdicts, cursor, check)
         return Reading(relations, tuple(scans), verdicts)
 
-    def _relation(self, scan: PlannedScan, verdicts: dict[str, Verdict], check: Callable[[], None]) -> str:
+    def confirm(self, reading: Reading) -> None:
+        """A query has read every row of its files with its fallible columns: from now on they are known to be good."""
+        for scan in reading.scans:
+            for file in _distinct(scan):
+                key = _file_key(file, scan.table)
+                if key not in reading.verdicts:
+                    self._put(key, Verdict(ReadableFile(file.path, self._compression(file, scan.table))))
+
+    def _compression(self, file: LakeFile, table: ScannedTable) -> str:
+        if not isinstance(table.reader, JsonLinesReader):
+            return "none"
+        try:
+            return self._inspector.inspect(file).compression
+        except FileNotFoundError:
+            return "none"
+
+    def _relation(
+        self,
+        scan: PlannedScan,
+        verdicts: dict[str, Verdict],
+        cursor: duckdb.DuckDBPyConnection,
+        check: Callable[[], None],
+    ) -> str:
         readable: dict[str, ReadableFile | None] = {}
         spellings: set[str] = set()
         is_suspect = False
@@ -98,7 +127,7 @@ class FileVerdicts:
             check()
             if file.path in readable:
                 continue
-            verdict, inspection = self._verdict(file, scan.table)
+            verdict, inspection = self._verdict(file, scan.table, cursor)
             if verdict is not None:
                 _refuse_if_strict(scan.table, file, verdict)
                 verdicts[_file_key(file, scan.table)] = verdict
@@ -111,7 +140,9 @@ class FileVerdicts:
         checked = fallible_columns(scan.table) if is_suspect else ()
         return scan.relation(lambda file: readable[file.path], reader, checked_columns=checked)
 
-    def _verdict(self, file: LakeFile, table: ScannedTable) -> tuple[Verdict | None, Inspection]:
+    def _verdict(
+        self, file: LakeFile, table: ScannedTable, cursor: duckdb.DuckDBPyConnection
+    ) -> tuple[Verdict | None, Inspection]:
         """What is known about a file without reading it whole."""
         reader = table.reader
         if not isinstance(reader, JsonLinesReader):
@@ -129,17 +160,26 @@ class FileVerdicts:
             known = Verdict(None, 1, (BadRow(0, f"the object is named as {inspection.compression}, but is not"),))
             self._put(key, known)
         if known is None and inspection.compression not in _DIRECT_COMPRESSIONS:
-            known = self._unpacked(file, table, reader, inspection.compression)
+            known = self._unpacked(file, table, reader, inspection.compression, cursor)
+        if known is None and inspection.is_doubtful:
+            known = self._salvaged(file, table, reader, ReadableFile(file.path, "gzip"), cursor)
         return known, inspection
 
-    def _unpacked(self, file: LakeFile, table: ScannedTable, reader: JsonLinesReader, compression: str) -> Verdict:
+    def _unpacked(
+        self,
+        file: LakeFile,
+        table: ScannedTable,
+        reader: JsonLinesReader,
+        compression: str,
+        cursor: duckdb.DuckDBPyConnection,
+    ) -> Verdict:
         if compression not in _UNPACKABLE:
             raise TrinoError("NOT_SUPPORTED", f"The embedded Athena does not read {compression} objects: {file.uri}")
         copy = self._copy_path(file, table)
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             unpack(file.path, compression, copy)
-        return self._salvaged(file, table, reader, ReadableFile(str(copy)))
+        return self._salvaged(file, table, reader, ReadableFile(str(copy)), cursor)
 
     # ------------------------------------------------------------------------------------------------- learning
 
@@ -178,15 +218,12 @@ class FileVerdicts:
         opened: list[ReadableFile] = []
         spellings: set[str] = set()
         for file in files:
-            _, inspection = self._verdict(file, table)
+            _, inspection = self._verdict(file, table, cursor)
             opened.append(ReadableFile(file.path, inspection.compression))
             spellings |= inspection.spellings
         try:
             read_all(cursor, _reader_for(table.reader, spellings), opened, fallible_columns(table))
-        except duckdb.InterruptException:
-            check()
-            raise
-        except duckdb.Error as error:
+        except DATA_ERRORS as error:
             if len(files) == 1:
                 self._condemn(files[0], opened[0], table, cursor, error)
                 return True
@@ -217,13 +254,13 @@ class FileVerdicts:
         table: ScannedTable,
         reader: JsonLinesReader,
         how: ReadableFile,
-        cursor: duckdb.DuckDBPyConnection | None = None,
+        cursor: duckdb.DuckDBPyConnection,
     ) -> Verdict:
         copy = self._copy_path(file, table, ".clean")
         copy.parent.mkdir(parents=True, exist_ok=True)
         fallible = fallible_columns(table)
         salvage: Salvage = salvage_json(how, copy, [(reader.keys(column), column.type) for column in fallible])
-        if cursor is not None and salvage.good_count:
+        if salvage.good_count:
             salvage = salvage.confirmed(lambda path: read_all(cursor, reader, [ReadableFile(path)], fallible))
         verdict = Verdict(
             ReadableFile(str(copy)) if salvage.good_count else None, salvage.bad_count, tuple(salvage.bad)
@@ -298,10 +335,7 @@ def _distinct(scan: PlannedScan) -> list[LakeFile]:
 
 def _is_nameless_data_error(error: duckdb.Error, table: ScannedTable) -> bool:
     """Whether this may be a value of a file that could not be converted, though the message names no file."""
-    if not isinstance(
-        error,
-        duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException | duckdb.IOException,
-    ):
+    if not isinstance(error, DATA_ERRORS):
         return False
     return isinstance(error, duckdb.IOException) or any(
         column.type.base in ("timestamp", "varbinary") for column in table.columns

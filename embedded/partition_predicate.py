@@ -13,9 +13,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
-from embedded.sql import tree
+from sqlglot import exp
+
 from embedded.sql.types import TrinoType
 
 Values = Sequence[str]
@@ -29,26 +31,28 @@ class _Undecidable(Exception):  # noqa: N818 - a state, not an error
     """A part of the predicate that only the query engine can evaluate."""
 
 
-_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "<>": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
+_COMPARISONS: Mapping[type[exp.Expr], Callable[[Any, Any], bool]] = {
+    exp.EQ: operator.eq,
+    exp.NEQ: operator.ne,
+    exp.LT: operator.lt,
+    exp.LTE: operator.le,
+    exp.GT: operator.gt,
+    exp.GTE: operator.ge,
 }
+_SIGNS: Mapping[type[exp.Expr], str] = {exp.EQ: "=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _MAXIMUM_LISTED = 100
 
 
-def conjuncts(predicate: tree.Expression) -> list[tree.Expression]:
-    """The parts that AND joins."""
-    if isinstance(predicate, tree.Logical) and predicate.operator == "AND":
-        return [part for term in predicate.terms for part in conjuncts(term)]
+def conjuncts(predicate: exp.Expr) -> list[exp.Expr]:
+    """The parts that AND joins, parentheses taken off."""
+    predicate = predicate.unnest()
+    if isinstance(predicate, exp.And):
+        return [part for term in predicate.flatten() for part in conjuncts(term)]
     return [predicate]
 
 
-def catalogue_expression(predicate: tree.Expression | None, keys: Mapping[str, TrinoType]) -> str | None:
+def catalogue_expression(predicate: exp.Expr | None, keys: Mapping[str, TrinoType]) -> str | None:
     """The Glue Expression of the simple conjuncts on string keys, or None when there are none.
 
     Source of the grammar: the Glue API's GetPartitions, parameter Expression.
@@ -59,43 +63,49 @@ def catalogue_expression(predicate: tree.Expression | None, keys: Mapping[str, T
     return " AND ".join(parts) or None
 
 
-def _simple(conjunct: tree.Expression, keys: Mapping[str, TrinoType]) -> str | None:
-    if isinstance(conjunct, tree.Comparison) and conjunct.operator in _MIRRORED:
-        left, right, sign = conjunct.left, conjunct.right, conjunct.operator
-        if isinstance(left, tree.StringLiteral):
+def _simple(conjunct: exp.Expr, keys: Mapping[str, TrinoType]) -> str | None:
+    sign = _SIGNS.get(type(conjunct))
+    if sign is not None:
+        left, right = conjunct.this.unnest(), conjunct.expression.unnest()
+        if _string(left) is not None:
             left, right, sign = right, left, _MIRRORED[sign]
-        name = _key(left, keys)
-        if name is not None and isinstance(right, tree.StringLiteral):
-            return f"{name} {sign} {_quoted(right.value)}"
-    if isinstance(conjunct, tree.Between):
-        name = _key(conjunct.operand, keys)
-        low, high = conjunct.low, conjunct.high
-        if name is not None and isinstance(low, tree.StringLiteral) and isinstance(high, tree.StringLiteral):
-            return f"{name} >= {_quoted(low.value)} AND {name} <= {_quoted(high.value)}"
-    if isinstance(conjunct, tree.InList) and len(conjunct.items) <= _MAXIMUM_LISTED:
-        name = _key(conjunct.operand, keys)
-        texts = [item.value for item in conjunct.items if isinstance(item, tree.StringLiteral)]
-        if name is not None and texts and len(texts) == len(conjunct.items):
+        name, text = _key(left, keys), _string(right)
+        if name is not None and text is not None:
+            return f"{name} {sign} {_quoted(text)}"
+    if isinstance(conjunct, exp.Between):
+        name, low, high = _key(conjunct.this, keys), _string(conjunct.args["low"]), _string(conjunct.args["high"])
+        if name is not None and low is not None and high is not None:
+            return f"{name} >= {_quoted(low)} AND {name} <= {_quoted(high)}"
+    if isinstance(conjunct, exp.In) and len(conjunct.expressions) <= _MAXIMUM_LISTED:
+        name = _key(conjunct.this, keys)
+        texts = [text for item in conjunct.expressions if (text := _string(item)) is not None]
+        if name is not None and texts and len(texts) == len(conjunct.expressions):
             return f"{name} IN ({', '.join(map(_quoted, texts))})"
     return None
 
 
-def _key(node: tree.Expression, keys: Mapping[str, TrinoType]) -> str | None:
+def _key(node: exp.Expr, keys: Mapping[str, TrinoType]) -> str | None:
     """The name of a string partition key: only strings compare in the catalogue exactly as in the query."""
-    if isinstance(node, tree.Identifier):
+    node = node.unnest()
+    if isinstance(node, exp.Column):
         name = node.name.lower()
         if name in keys and keys[name].base == "varchar" and re.fullmatch(r"[a-z_][a-z0-9_]*", name):
             return name
     return None
 
 
+def _string(node: exp.Expr) -> str | None:
+    node = node.unnest()
+    if isinstance(node, exp.Cast) and node.to.this in (exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT):
+        node = node.this
+    return str(node.this) if isinstance(node, exp.Literal) and node.is_string else None
+
+
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def partition_filter(
-    predicate: tree.Expression | None, keys: Mapping[str, TrinoType]
-) -> Callable[[Values], bool] | None:
+def partition_filter(predicate: exp.Expr | None, keys: Mapping[str, TrinoType]) -> Callable[[Values], bool] | None:
     """A function that is False only for partitions no row of which can pass. None: every partition may pass."""
     if predicate is None:
         return None
@@ -104,7 +114,7 @@ def partition_filter(
     for conjunct in conjuncts(predicate):
         try:
             evaluators.append(_compile(conjunct, positions, keys))
-        except _Undecidable:
+        except (_Undecidable, ValueError):
             continue
     if not evaluators:
         return None
@@ -121,83 +131,113 @@ def partition_filter(
     return allows
 
 
-def equal_texts(predicate: tree.Expression | None, name: str) -> list[str] | None:
+def equal_texts(predicate: exp.Expr | None, name: str) -> list[str] | None:
     """The texts a key is held equal to (`=` or IN) in some conjunct, or None: what injected projection needs."""
     if predicate is None:
         return None
     for conjunct in conjuncts(predicate):
-        if isinstance(conjunct, tree.Comparison) and conjunct.operator == "=":
-            sides = (conjunct.left, conjunct.right), (conjunct.right, conjunct.left)
-            for column, value in sides:
-                if isinstance(column, tree.Identifier) and column.name.lower() == name:
-                    text = _literal_text(value)
-                    if text is not None:
-                        return [text]
-        if (
-            isinstance(conjunct, tree.InList)
-            and isinstance(conjunct.operand, tree.Identifier)
-            and conjunct.operand.name.lower() == name
-        ):
-            texts = [text for item in conjunct.items if (text := _literal_text(item)) is not None]
-            if len(texts) == len(conjunct.items):
+        if isinstance(conjunct, exp.EQ):
+            left, right = conjunct.this.unnest(), conjunct.expression.unnest()
+            for column, value in ((left, right), (right, left)):
+                text = _literal_text(value)
+                if isinstance(column, exp.Column) and column.name.lower() == name and text is not None:
+                    return [text]
+        if isinstance(conjunct, exp.In) and isinstance(conjunct.this.unnest(), exp.Column):
+            texts = [text for item in conjunct.expressions if (text := _literal_text(item)) is not None]
+            if conjunct.this.unnest().name.lower() == name and len(texts) == len(conjunct.expressions):
                 return texts
     return None
 
 
-def _literal_text(node: tree.Expression) -> str | None:
-    if isinstance(node, tree.StringLiteral):
-        return node.value
-    if isinstance(node, tree.IntegerLiteral):
-        return str(node.value)
-    return None
+def _literal_text(node: exp.Expr) -> str | None:
+    if isinstance(node, exp.Cast):
+        node = node.this
+    return str(node.this) if isinstance(node, exp.Literal) else None
 
 
-def _compile(node: tree.Expression, positions: Mapping[str, int], keys: Mapping[str, TrinoType]) -> _Evaluator:
-    def compiled(inner: tree.Expression) -> _Evaluator:
+def _compile(node: exp.Expr, positions: Mapping[str, int], keys: Mapping[str, TrinoType]) -> _Evaluator:
+    def compiled(inner: exp.Expr) -> _Evaluator:
         return _compile(inner, positions, keys)
 
-    if isinstance(node, tree.Logical):
-        terms = [compiled(term) for term in node.terms]
-        return _all(terms) if node.operator == "AND" else _any(terms)
-    if isinstance(node, tree.Not):
-        return _negation(compiled(node.operand))
-    if isinstance(node, tree.Comparison):
-        return _comparison(_COMPARISONS[node.operator], compiled(node.left), compiled(node.right))
-    if isinstance(node, tree.Between):
-        subject = compiled(node.operand)
-        return _all(
-            [
-                _comparison(operator.ge, subject, compiled(node.low)),
-                _comparison(operator.le, subject, compiled(node.high)),
-            ]
-        )
-    if isinstance(node, tree.InList):
-        return _membership(compiled(node.operand), [compiled(item) for item in node.items])
-    if isinstance(node, tree.IsNull):
-        subject, negated = compiled(node.operand), node.negated
-        return lambda values: (subject(values) is UNKNOWN) != negated
-    if isinstance(node, tree.Binary) and node.operator == "||":
-        return _concatenation(compiled(node.left), compiled(node.right))
-    if isinstance(node, tree.RowConstructor):
-        return _row([compiled(item) for item in node.items])
-    if isinstance(node, tree.Identifier) and node.name.lower() in positions:
+    node = node.unnest()
+    compare = _COMPARISONS.get(type(node))
+    if compare is not None:
+        return _comparison(compare, compiled(node.this), compiled(node.expression))
+    if isinstance(node, exp.And):
+        return _all([compiled(term) for term in node.flatten()])
+    if isinstance(node, exp.Or):
+        return _any([compiled(term) for term in node.flatten()])
+    if isinstance(node, exp.Not):
+        return _negation(compiled(node.this))
+    if isinstance(node, exp.Between) and not node.args.get("symmetric"):
+        subject = compiled(node.this)
+        low, high = compiled(node.args["low"]), compiled(node.args["high"])
+        return _all([_comparison(operator.ge, subject, low), _comparison(operator.le, subject, high)])
+    if isinstance(node, exp.In) and not node.args.get("query") and not node.args.get("unnest"):
+        return _membership(compiled(node.this), [compiled(item) for item in node.expressions])
+    if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
+        subject = compiled(node.this)
+        return lambda values: subject(values) is UNKNOWN
+    if isinstance(node, exp.DPipe):
+        return _concatenation(compiled(node.this), compiled(node.expression))
+    if isinstance(node, exp.Like):
+        return _like(compiled(node.this), node.expression.unnest())
+    if isinstance(node, exp.Column) and node.name.lower() in positions:
         return _column(positions[node.name.lower()], keys[node.name.lower()])
     return _constant(node)
 
 
-def _constant(node: tree.Expression) -> _Evaluator:
-    if isinstance(node, tree.StringLiteral | tree.IntegerLiteral | tree.BooleanLiteral):
-        value = node.value
-        return lambda _values: value
-    raise _Undecidable
+def _constant(node: exp.Expr) -> _Evaluator:
+    value: Any
+    if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal):
+        text = str(node.this.this)
+        if node.to.this == exp.DataType.Type.DATE:
+            value = date.fromisoformat(text)
+        elif node.to.this in (exp.DataType.Type.INT, exp.DataType.Type.BIGINT):
+            value = int(text)
+        elif node.to.this in (exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT) and not node.to.expressions:
+            value = text
+        else:
+            raise _Undecidable
+    elif isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and node.this.this.isdigit():
+        value = -int(node.this.this)
+    elif isinstance(node, exp.Literal) and (node.is_string or node.this.isdigit()):
+        value = str(node.this) if node.is_string else int(node.this)
+    elif isinstance(node, exp.Boolean):
+        value = bool(node.this)
+    else:
+        raise _Undecidable
+    return lambda _values: value
+
+
+def _like(subject: _Evaluator, pattern: exp.Expr) -> _Evaluator:
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+        raise _Undecidable
+    parts = ["." if c == "_" else ".*" if c == "%" else re.escape(c) for c in str(pattern.this)]
+    matcher = re.compile("".join(parts), re.DOTALL)
+
+    def evaluate(values: Values) -> Any:
+        value = subject(values)
+        if value is UNKNOWN:
+            return UNKNOWN
+        if not isinstance(value, str):
+            raise _Undecidable
+        return matcher.fullmatch(value) is not None
+
+    return evaluate
 
 
 def _column(position: int, key_type: TrinoType) -> _Evaluator:
+    read: Callable[[str], Any]
     if key_type.base == "varchar":
-        return lambda values: UNKNOWN if values[position] == NULL_PARTITION else values[position]
-    if key_type.is_integer:
-        return lambda values: UNKNOWN if values[position] == NULL_PARTITION else int(values[position])
-    raise _Undecidable
+        read = str
+    elif key_type.is_integer:
+        read = int
+    elif key_type.base == "date":
+        read = date.fromisoformat
+    else:
+        raise _Undecidable
+    return lambda values: UNKNOWN if values[position] == NULL_PARTITION else read(values[position])
 
 
 def _negation(inner: _Evaluator) -> _Evaluator:
@@ -237,23 +277,9 @@ def _comparison(compare: Callable[[Any, Any], bool], left: _Evaluator, right: _E
         first, second = left(values), right(values)
         if first is UNKNOWN or second is UNKNOWN:
             return UNKNOWN
-        if _shape(first) != _shape(second):
+        if type(first) is not type(second):
             raise _Undecidable
         return compare(first, second)
-
-    return evaluate
-
-
-def _shape(value: Any) -> Any:
-    return tuple(_shape(item) for item in value) if isinstance(value, tuple) else type(value)
-
-
-def _row(items: Sequence[_Evaluator]) -> _Evaluator:
-    def evaluate(values: Values) -> Any:
-        row = tuple(item(values) for item in items)
-        if UNKNOWN in row:
-            raise _Undecidable
-        return row
 
     return evaluate
 
@@ -264,7 +290,7 @@ def _membership(subject: _Evaluator, items: Sequence[_Evaluator]) -> _Evaluator:
         if value is UNKNOWN:
             return UNKNOWN
         found = [item(values) for item in items]
-        if any(_shape(item) != _shape(value) for item in found):
+        if any(type(item) is not type(value) for item in found):
             raise _Undecidable
         return value in found
 

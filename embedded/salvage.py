@@ -25,6 +25,15 @@ from embedded.serde.json_values import misfit
 from embedded.serde.reader import ReadableFile
 from embedded.sql.types import TrinoType
 
+DATA_ERRORS = (
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.IOException,
+    duckdb.SerializationException,
+)
+"""What DuckDB raises when a file does not hold what it should."""
+
 _CHUNK_BYTES = 1 << 20
 _MAXIMUM_CORRECTIONS = 1000
 
@@ -52,9 +61,7 @@ class Salvage:
         for _ in range(_MAXIMUM_CORRECTIONS):
             try:
                 read(str(salvage.copy))
-            except duckdb.InterruptException:
-                raise
-            except duckdb.Error as error:
+            except DATA_ERRORS as error:
                 line = _line_named_by(str(error))
                 if line is None or not 1 <= line <= salvage.good_count:
                     return salvage._given_up(str(error))
@@ -186,8 +193,8 @@ def _gzip_chunks(path: str) -> Iterator[tuple[bytes, str | None]]:
             try:
                 plain = member.decompress(data)
             except zlib.error as error:
-                at_start_of_next = members > 0 and member.unconsumed_tail == b"" and "header" in str(error)
-                yield b"", _GARBAGE if at_start_of_next else f"corrupt gzip data: {error}"
+                is_next = members > 0 and "header" in str(error)
+                yield b"", _GARBAGE if is_next else f"corrupt gzip data: {error}"
                 return
             if plain:
                 yield plain, None

@@ -19,6 +19,7 @@ from embedded.serde.reader import (
     Extras,
     ReadableFile,
     by_compression,
+    compression_option,
     file_list,
     partition_options,
 )
@@ -86,7 +87,7 @@ class JsonLinesReader:
         selected = ", ".join(outputs) or '1 AS "$nothing"'
         parts = [
             f"SELECT {selected} FROM read_json({file_list(group)}, columns = {{{types}}}{_OPTIONS}"
-            f", compression = {text_literal(compression)}{partition_options(extras)})"
+            f"{compression_option(compression)}{partition_options(extras)})"
             for compression, group in by_compression(files).items()
         ]
         return " UNION ALL ".join(parts)
@@ -116,7 +117,7 @@ class JsonLinesReader:
         parts = [
             f"SELECT {', '.join(outputs)} FROM read_json({file_list(group)}, columns = {{'json': 'JSON'}}"
             ", records = 'false'"
-            f"{_OPTIONS.replace(_RECORDS, '')}, compression = {text_literal(compression)}{partition_options(extras)})"
+            f"{_OPTIONS.replace(_RECORDS, '')}{compression_option(compression)}{partition_options(extras)})"
             for compression, group in by_compression(files).items()
         ]
         return " UNION ALL ".join(parts)

@@ -72,6 +72,11 @@ def by_compression(files: Sequence[ReadableFile]) -> Mapping[str, list[ReadableF
     return groups
 
 
+def compression_option(compression: str) -> str:
+    """The reader option for a group of files."""
+    return f", compression = '{'uncompressed' if compression == 'none' else compression}'"
+
+
 def partition_options(extras: Extras) -> str:
     """The reader options for hive keys and the path column."""
     options = f", filename = {text_literal(PATH_COLUMN)}" if extras.with_path else ""
