@@ -308,7 +308,7 @@ class SqliteLedger:
 
     def _missing_before(self, table: str, newest: PartitionSpec) -> int:
         window_start = newest.end() - _GAP_WINDOW
-        first = PartitionSpec.from_datetime(window_start, newest.granularity(), newest.scheme)
+        first = PartitionSpec.from_datetime(window_start, newest.granularity, newest.scheme)
         lower, upper = _bounds(PartitionRange(first, newest))
         row = self._one(
             "SELECT min(value_path), count(*) FROM partitions"

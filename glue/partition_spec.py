@@ -65,6 +65,7 @@ class FolderFormat:
     pattern: str
     prefix: str
 
+    @property
     def granularity(self) -> Granularity:
         """The finest unit of time the value tells."""
         for directive, granularity in _FINEST_DIRECTIVE:
@@ -105,7 +106,7 @@ class PartitionScheme:
             for segment in (prefix + strptime_pattern(java_pattern)).split("/"):
                 head, separator, pattern = segment.rpartition("=")
                 folder = FolderFormat(key=head, pattern=pattern, prefix=head + separator)
-                folders.append(folder if head else FolderFormat(folder.granularity(), pattern, ""))
+                folders.append(folder if head else FolderFormat(folder.granularity, pattern, ""))
         return cls(tuple(folders), zone_name)
 
     def keys(self) -> tuple[str, ...]:
@@ -115,7 +116,7 @@ class PartitionScheme:
     def cut(self, granularity: Granularity) -> PartitionScheme:
         """This scheme without the folders that are finer than `granularity`."""
         limit = GRANULARITIES.index(granularity)
-        kept = tuple(f for f in self.folders if GRANULARITIES.index(f.granularity()) <= limit)
+        kept = tuple(f for f in self.folders if GRANULARITIES.index(f.granularity) <= limit)
         return PartitionScheme(kept, self.zone_name)
 
 
@@ -191,9 +192,10 @@ class PartitionSpec:
         """The columns these values belong to."""
         return tuple(key for key, _ in self.pairs)
 
+    @property
     def granularity(self) -> Granularity:
         """How long this partition is: the unit of its finest folder."""
-        return self.scheme.folders[len(self.pairs) - 1].granularity()
+        return self.scheme.folders[len(self.pairs) - 1].granularity
 
     def start(self) -> datetime:
         """The first moment inside, in UTC. Raises InvalidPartition when the values together are no date."""
@@ -204,7 +206,7 @@ class PartitionSpec:
 
         Where clocks go back, the folder of that hour lasts two hours.
         """
-        following = _following(self._local_start().replace(tzinfo=None), self.granularity())
+        following = _following(self._local_start().replace(tzinfo=None), self.granularity)
         if following is None:
             return datetime.max.replace(tzinfo=UTC)
         return following.replace(tzinfo=_zone(self.scheme.zone_name)).astimezone(UTC)
@@ -252,7 +254,7 @@ def _checked(folder: FolderFormat, value: str) -> str:
     else:
         fits = _is_written_by(value, pattern)
     if not fits:
-        raise InvalidPartition(f"{folder.prefix}{value!r} is not a {folder.granularity()} in the format {pattern}")
+        raise InvalidPartition(f"{folder.prefix}{value!r} is not a {folder.granularity} in the format {pattern}")
     return value
 
 
