@@ -25,7 +25,7 @@ from embedded.aws_json import from_json, to_json
 from embedded.aws_shape import ACCOUNT_ID, REGION_NAME, Answer, AwsClient, Request, operation
 from embedded.glue_expression import UnsupportedExpressionError
 from embedded.glue_filter import InvalidExpressionError, PartitionFilter, PartitionKey
-from embedded.glue_partition_values import key_kind
+from embedded.glue_partition_values import is_sort_key, key_kind
 from embedded.glue_store import GlueStore, Position, StoredPartition, position_of
 
 __all__ = ["Glue", "PartitionRow"]
@@ -551,9 +551,12 @@ class Glue(AwsClient):
         if not token:
             return ""
         try:
-            return base64.urlsafe_b64decode(token.encode()).decode()
+            text = base64.b64decode(token, altchars=b"-_", validate=True).decode()
         except ValueError:
-            raise self._invalid_token(operation_name) from None
+            text = ""
+        if not text:
+            raise self._invalid_token(operation_name)
+        return text
 
     def _invalid_token(self, operation_name: str) -> ClientError:
         return self.error(operation_name, "InvalidInputException", "Invalid NextToken.")
@@ -676,8 +679,6 @@ class Glue(AwsClient):
                 "InvalidInputException",
                 "The number of partition keys do not match the number of partition values",
             )
-        if any(not value for value in values):
-            raise self.error(operation_name, "InvalidInputException", "Partition values cannot be empty")
         return position_of(table.keys, values)
 
     def _no_partition(self, operation_name: str) -> ClientError:
@@ -781,7 +782,7 @@ class Glue(AwsClient):
             position = tuple(json.loads(text))
         except ValueError:
             raise self._invalid_token("GetPartitions") from None
-        if len(position) != len(position_of((), ())) or not all(isinstance(value, str | int) for value in position):
+        if len(position) != len(position_of((), ())) or not all(map(is_sort_key, position)):
             raise self._invalid_token("GetPartitions")
         return position
 

@@ -45,6 +45,13 @@ def key_kind(type_text: str | None) -> KeyKind:
     return KeyKind.TIMESTAMP if base == "timestamp" else KeyKind.TEXT
 
 
+def is_sort_key(value: object) -> bool:
+    """Whether SQLite can hold the value as a sort key: Unicode text or an integer of 64 bits."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def stored_sort_key(kind: KeyKind, text: str) -> SortKey:
     """The sort key of a partition's value."""
     try:

@@ -768,7 +768,7 @@ class S3(AwsClient):
 
     def _continuation(self, token: str) -> tuple[str, str | None]:
         try:
-            text = base64.urlsafe_b64decode(token.encode()).decode()
+            text = base64.b64decode(token, altchars=b"-_", validate=True).decode()
         except ValueError:
             text = ""
         kind, key = text[:1], text[1:]
