@@ -706,6 +706,29 @@ def special(*names: str) -> Callable[[Callable[[Analyser, tree.Call], Typed]], C
     return register
 
 
+CastRule = Callable[["Analyser", Typed, TrinoType], str]
+_cast_rules: dict[tuple[str, str], CastRule] = {}
+
+
+def cast(*pairs: tuple[str, str]) -> Callable[[CastRule], CastRule]:
+    """Registers (analyser, value, target type) -> SQL for CAST between these base types: @cast(("varchar", "date")).
+
+    The value is never of the target type already, nor implicitly coercible. TRY_CAST wraps the SQL in TRY.
+    """
+
+    def register(rule: CastRule) -> CastRule:
+        for pair in pairs:
+            _cast_rules[pair] = rule
+        return rule
+
+    return register
+
+
+def cast_rule(source: str, target: str) -> CastRule | None:
+    load()
+    return _cast_rules.get((source, target))
+
+
 def alias(name: str, existing: str) -> None:
     """Another Trino name for functions registered so far."""
     import dataclasses
