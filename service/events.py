@@ -80,7 +80,7 @@ class LakeEventSink:
         for event in events:
             milliseconds = _milliseconds(event.created_at)
             spec = PartitionSpec.from_milliseconds(
-                milliseconds, self._table.layout.scheme.folders[-1].granularity(), self._table.layout.scheme
+                milliseconds, self._table.layout.scheme.folders[-1].granularity, self._table.layout.scheme
             )
             by_partition[spec].append(event)
         records = [self._put(partition, batch, now) for partition, batch in by_partition.items()]
