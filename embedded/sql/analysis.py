@@ -368,9 +368,9 @@ class Analyser(ExpressionAnalyser):
                 field.level = level
             self.scope = Scope(fields, outer, level)
             for name, specification in node.windows:
-                if name.lower() in level.windows:
+                if name in level.windows:
                     raise self.error("DUPLICATE_WINDOW_NAME", f"WINDOW name '{name}' specified twice", node)
-                level.windows[name.lower()] = specification
+                level.windows[name] = specification
             where_sql = self._where(node.where) if node.where is not None else ""
             level.ungrouped.clear()
             group_sql = self._group_by(node)
@@ -651,8 +651,9 @@ class Analyser(ExpressionAnalyser):
         if isinstance(node, tree.SubqueryRelation):
             return self._derived(self.query(node.query, around.parent), "")
         if isinstance(node, tree.Lateral):
-            lateral = Scope(around.fields, around.parent, None)
-            return self._derived(self.query(node.query, lateral), "LATERAL ")
+            mark = len(self.referenced)
+            output = self.query(node.query, Scope(around.fields, around.parent, None))
+            return self._derived(output, "LATERAL " if self._is_correlated(mark, around) else "")
         if isinstance(node, tree.Unnest):
             return self._unnest(node, around)
         if isinstance(node, tree.Join):
@@ -788,7 +789,7 @@ class Analyser(ExpressionAnalyser):
             values = [self.expression(expression) for expression in node.expressions]
         finally:
             self.level, self.scope = level, scope
-        is_lateral = len(self.referenced) > mark
+        is_lateral = self._is_correlated(mark, around)
         inner: list[str] = []
         columns: list[tuple[str, str | None, TrinoType]] = []
         lengths: list[str] = []
@@ -821,12 +822,19 @@ class Analyser(ExpressionAnalyser):
         prefix = "LATERAL " if is_lateral else ""
         return f"{prefix}(SELECT {shown_columns} FROM (SELECT {', '.join(inner)})) AS {alias}", fields
 
+    def _is_correlated(self, mark: int, around: Scope) -> bool:
+        """Whether anything since `mark` refers to the relations on the left."""
+        left = {id(field) for field in around.fields}
+        return any(id(field) in left for _, field in self.referenced[mark:])
+
     # ---------------------------------------------------------------------------------- joins
 
     def _join(self, node: tree.Join, around: Scope) -> tuple[str, list[Field]]:
         left_sql, left = self._relation(node.left, around)
         first_right_scan = len(self.scans)
-        right_around = Scope([*around.fields, *left], around.parent, None)
+        # the right side of RIGHT and FULL joins does not see the left
+        in_reach = [] if node.kind in ("RIGHT", "FULL") else [*around.fields, *left]
+        right_around = Scope(in_reach, around.parent, None)
         right_sql, right = self._relation(node.right, right_around)
         if node.kind in ("LEFT", "FULL"):
             for scan in self.scans[first_right_scan:]:

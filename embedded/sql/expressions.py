@@ -707,7 +707,7 @@ class ExpressionAnalyser:
         if name is None:
             assert isinstance(window, tree.Window)
             return window
-        base = self.level.windows.get(name.lower())
+        base = self.level.windows.get(name)
         if base is None:
             raise self.error("INVALID_WINDOW_REFERENCE", f"Cannot resolve WINDOW name {name}", node)
         if isinstance(window, str):

@@ -291,7 +291,7 @@ class Parser:
             while True:
                 name = self.identifier()
                 self.need("AS", "(")
-                windows.append((name.name if name.quoted else name.name.lower(), self.window_specification()))
+                windows.append((name.name if name.quoted else name.name.upper(), self.window_specification()))
                 self.need(")")
                 if not self.take(","):
                     break
@@ -948,14 +948,14 @@ class Parser:
                 self.need(")")
             else:
                 name = self.identifier()
-                call.window = name.name if name.quoted else name.name.lower()
+                call.window = name.name if name.quoted else name.name.upper()
 
     def window_specification(self) -> tree.Window:
         position = self.token.position
         existing: str | None = None
         if self.is_identifier() and self.token.key not in ("PARTITION", "ROWS", "RANGE", "GROUPS", "MEASURES"):
             name = self.identifier()
-            existing = name.name if name.quoted else name.name.lower()
+            existing = name.name if name.quoted else name.name.upper()
         partition_by: list[tree.Expression] = []
         if self.take("PARTITION", "BY"):
             partition_by = [self.expression()]

@@ -448,9 +448,12 @@ def _match(function: Function, arguments: tuple[ArgumentType, ...], *, exact: bo
 
 
 def _is_more_specific(one: Match, other: Match) -> bool:
-    return all(
-        a is None or b is None or can_coerce(a, b) for a, b in zip(one.types, other.types, strict=True)
-    )
+    """Whether `other` as declared would also take what `one` takes: Trino's rule of the most specific function."""
+    arguments: list[ArgumentType] = [
+        found if found is not None else len(pattern.elements) - 1
+        for found, pattern in zip(one.types, one.parameters, strict=True)
+    ]
+    return _match(other.function, tuple(arguments), exact=False) is not None
 
 
 _functions: dict[str, list[Function]] = {}
