@@ -26,6 +26,7 @@ from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.middleware.response_validation import ResponseValidationMiddleware
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
+from connexion.validators import JSONResponseBodyValidator
 from prometheus_client import CollectorRegistry
 
 from api.auth import Gate, Keys, security_map
@@ -99,8 +100,10 @@ def create_app(
             LifespanMiddleware,
         ],
         swagger_ui_options=swagger_ui_options(),
-        security_map=security_map(Gate(keys)),
+        security_map=security_map(Gate(keys, maximum_scan_bytes=settings.max_bytes_scanned)),
         validate_responses=validate_responses,
+        # connexion would take x-ndjson for JSON
+        validator_map={"response": {"application/json": JSONResponseBodyValidator}},
     )
     app.add_api(contract)
     add_pages(app, Pages(contract, problem_pages()))

@@ -17,6 +17,7 @@ import binascii
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -47,19 +48,25 @@ class Keys(Protocol):
 
 
 class Gate:
-    """Turns keys into callers and remembers the answers for a moment. `keys` None is an open service."""
+    """Turns keys into callers and remembers the answers for a moment. `keys` None is an open service.
+
+    `maximum_scan_bytes` bounds every caller's queries, on top of the limit of its key.
+    """
 
     def __init__(
         self,
         keys: Keys | None,
         *,
+        maximum_scan_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         remembered_seconds: float = REMEMBERED_SECONDS,
     ) -> None:
         self._keys = keys
+        self._maximum_scan_bytes = maximum_scan_bytes
         self._clock = clock
         self._remembered_seconds = remembered_seconds
         self._callers: dict[bytes, tuple[float, Identity | None]] = {}
+        self.open_identity = self._identity_of(OPERATOR)
         self._is_open = keys is None
         self._is_open_until = float("inf") if keys is None else float("-inf")
 
@@ -79,19 +86,18 @@ class Gate:
         if remembered is not None and self._clock() < remembered[0]:
             return remembered[1]
         caller = await asyncio.to_thread(self._keys.authenticate, secret)
-        identity = None if caller is None else identity_of(caller)
+        identity = None if caller is None else self._identity_of(caller)
         if len(self._callers) >= MAXIMUM_REMEMBERED_KEYS:
             self._callers.clear()
         self._callers[digest] = (self._clock() + self._remembered_seconds, identity)
         return identity
 
+    def _identity_of(self, caller: Caller) -> Identity:
+        """What connexion's security passes on: `sub` is its own word for the user."""
+        limits = [limit for limit in (caller.maximum_scan_bytes, self._maximum_scan_bytes) if limit is not None]
+        limited = replace(caller, maximum_scan_bytes=min(limits, default=None))
+        return {"sub": caller.tenant, "caller": limited}
 
-def identity_of(caller: Caller) -> Identity:
-    """What connexion's security passes on: `sub` is its own word for the user."""
-    return {"sub": caller.tenant, "caller": caller}
-
-
-OPEN_IDENTITY = identity_of(OPERATOR)
 
 Verification = Callable[[Any], Awaitable[Any]]
 
@@ -108,7 +114,7 @@ class ApiKeyHandler:
 
         async def verify(request: Any) -> Any:
             if await self._gate.is_open():
-                return OPEN_IDENTITY
+                return self._gate.open_identity
             for name, value in request.scope["headers"]:
                 if name == header:
                     identity = await self._gate.identify(value.decode("latin-1"))

@@ -5,7 +5,6 @@ All of it is made once at start and comes from the installed packages, so it wor
 
 from __future__ import annotations
 
-import html
 from importlib import resources
 from typing import Any
 
@@ -56,11 +55,11 @@ class Documentation(SwaggerUIMiddleware):  # type: ignore[misc]  # connexion has
 class Pages:
     """Endpoints beside the contract."""
 
-    def __init__(self, contract: Document, problem_types: dict[str, tuple[str, str]]) -> None:
-        """`problem_types` is kebab-case name -> (title, explanation)."""
+    def __init__(self, contract: Document, problem_pages: dict[str, str]) -> None:
+        """`problem_pages` is the last part of a problem's `type` -> HTML."""
         self._contract = orjson.dumps(contract)
         self._landing = resources.files("api").joinpath("console/index.html").read_bytes()
-        self._problem_types = problem_types
+        self._problem_pages = problem_pages
 
     async def contract(self, request: Request) -> Response:
         """The whole contract as one JSON document."""
@@ -76,18 +75,9 @@ class Pages:
         """What a problem's `type` leads to."""
         exchange_of(request.scope).route = "/v0/problems/{name}"
         name = request.path_params["name"]
-        if name not in self._problem_types:
+        if name not in self._problem_pages:
             raise NotFound(f"There is no kind of problem called {name[:100]}.")
-        title, explanation = (html.escape(text) for text in self._problem_types[name])
-        page = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-            "<style>body{font:16px/1.6 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem;"
-            "color:#1c2733}a{color:#0b62a8}"
-            "@media(prefers-color-scheme:dark){body{background:#10161d;color:#dce4ec}a{color:#6db8f2}}</style>"
-            f"<h1>{title}</h1><p>{explanation}</p>"
-            '<p><a href="/v0/ui/">The contract</a> · <a href="/">Start page</a></p>'
-        )
-        return Response(page, media_type="text/html")
+        return Response(self._problem_pages[name], media_type="text/html")
 
 
 def add_pages(app: Any, pages: Pages) -> None:

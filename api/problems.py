@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -22,6 +23,8 @@ from service.errors import Blame, QueryFailed, QueryFailure, ServiceError, State
 from service.model import QueryExecution
 
 MEDIA_TYPE = "application/problem+json"
+MAXIMUM_INSTANCE_CHARACTERS = 300
+CANCELLED = "QueryCancelled"  # the user's doing, but nothing in the query is to be mended
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class RequestInvalid(EdgeError):
     """
 
     code = "InvalidRequest"
-    title = "The request breaks the contract"
+    title = "A value of the request is not valid"
 
     @classmethod
     def of(cls, *errors: FieldError) -> RequestInvalid:
@@ -166,12 +169,19 @@ PROBLEMS: Mapping[type[Exception], int] = {
     service_errors.EngineUnavailable: 503,
 }
 
+# The engine's failures carry codes of these classes too, and then the same title: one problem, whoever sees it.
+TITLES: Mapping[str, str] = {
+    kind.__name__: kind.title
+    for kind in [*vars(service_errors).values(), *EdgeError.__subclasses__()]
+    if isinstance(kind, type) and issubclass(kind, ServiceError | EdgeError)
+}
+
 INTERNAL_DETAIL = "Something broke on our side. Tell the operator the request_id."
 
 
 def status_of(error: Exception) -> int | None:
     """The HTTP status of `error`, or None when no row of the table is about it."""
-    if isinstance(error, QueryFailed) and error.failure.blame is Blame.USER:
+    if isinstance(error, QueryFailed) and error.failure.blame is Blame.USER and error.code != CANCELLED:
         return 400
     return next((PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS), None)
 
@@ -226,10 +236,10 @@ def problem_document(error: ServiceError | EdgeError, *, instance: str, request_
     status = status_of(error) or 500
     document: dict[str, Any] = {
         "type": problem_type(error.code),
-        "title": error.title,
+        "title": TITLES.get(error.code, error.title),
         "status": status,
         "detail": error.detail,
-        "instance": instance,
+        "instance": quote(instance[:MAXIMUM_INSTANCE_CHARACTERS]),
         "code": error.code,
     }
     query_id = getattr(error, "query_id", None)

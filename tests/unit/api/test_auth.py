@@ -140,7 +140,7 @@ def test_gate_remembers_for_a_second_and_forgets_a_revoked_key() -> None:
     clock, keys = Clock(), FakeKeys(a=ALICE)
     gate = Gate(keys, clock=clock)
     for _ in range(10):
-        assert run(gate.identify("a"))["caller"] is ALICE
+        assert run(gate.identify("a"))["caller"] == ALICE
         assert run(gate.identify("wrong")) is None
     assert keys.lookups == 2
     del keys.callers["a"]

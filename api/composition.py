@@ -1,0 +1,290 @@
+"""Puts the embedded world together: S3 in a folder, Glue and Athena beside it, the ledger, the keys, the query service.
+
+For the server, the command line and tests. Everything lies in one data directory (docs/configuration.md names the
+files); nothing in it holds an absolute path, so the folder can be moved. Building it twice equals building it once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from api.exchange import Exchange
+from api.metrics import Reading
+from api.settings import Settings
+from embedded.athena import Athena
+from embedded.athena_catalogue import QueryCatalogue
+from embedded.glue import Glue
+from embedded.s3 import S3
+from embedded.sql.errors import TrinoError
+from embedded.sql.translation import describe
+from glue.bootstrap import ensure_buckets, ensure_catalogue
+from glue.ledger import SqliteLedger
+from glue.table_spec import TableSpec, load_table_specs
+from service.engine import EngineExecution
+from service.engines.athena import AthenaEngine, failure_from_text
+from service.errors import Blame, QueryFailed
+from service.events import LakeEventSink, RequestEvents
+from service.executions import SqliteExecutionStore
+from service.keys import ApiKeys
+from service.model import Caller, OutputColumn
+from service.ownership import LocalOwnership
+from service.places import placed
+from service.queries import QueryService, QueryServiceSettings
+from service.scheduler import SchedulerLimits
+from service.spool import Spools
+from service.sql.plan import PlannedStatement, Planner, TimeRange
+from service.tokens import SECRET_BYTES, TokenSigner
+
+DATABASE = "data_hist"
+LAKE_BUCKET = "data-hist-lake"
+RESULTS_BUCKET = "data-hist-results"
+EVENTS_TABLE = "events"
+_LOG = logging.getLogger(__name__)
+_ANY_TIME = TimeRange()
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The lake without the engine: enough to load, register, list tables and manage keys."""
+
+    data_dir: Path
+    s3: S3
+    glue: Glue
+    ledger: SqliteLedger
+    keys: ApiKeys
+    tables: Mapping[str, TableSpec]
+
+    def close(self) -> None:
+        """Closes every file."""
+        self.keys.close()
+        self.ledger.close()
+        self.glue.close()
+
+
+@dataclass(frozen=True)
+class World:
+    """The whole embedded service. Start the query service in an event loop; `close` what it leaves open afterwards."""
+
+    lake: Lake
+    athena: Athena
+    engine: MeteredEngine
+    store: SqliteExecutionStore
+    query_service: QueryService
+    request_events: RequestEvents | None
+    settings: Settings
+
+    @property
+    def s3(self) -> S3:
+        """The embedded S3."""
+        return self.lake.s3
+
+    @property
+    def glue(self) -> Glue:
+        """The embedded Glue."""
+        return self.lake.glue
+
+    @property
+    def ledger(self) -> SqliteLedger:
+        """The partition ledger."""
+        return self.lake.ledger
+
+    @property
+    def keys(self) -> ApiKeys:
+        """The API keys."""
+        return self.lake.keys
+
+    def close(self) -> None:
+        """Closes what the query service (closed by itself, in its event loop) does not own."""
+        if self.request_events is not None:
+            self.request_events.close()
+        self.athena.close()
+        self.lake.close()
+
+    def record(self, exchange: Exchange, duration_seconds: float) -> None:
+        """One answered request as an event of the lake. Probes and scrapes are left out: they would drown the rest."""
+        if self.request_events is None or not exchange.route.startswith("/v0/data_hist/"):
+            return
+        payload: dict[str, Any] = {
+            "method": exchange.method,
+            "route": exchange.route,
+            "status": exchange.status,
+            "duration_ms": round(duration_seconds * 1000, 3),
+            "request_id": exchange.request_id,
+            "tenant": exchange.tenant,
+            "key_id": exchange.key_id,
+            "query_id": exchange.query_id,
+            "code": exchange.code,
+            "sent_bytes": exchange.sent_bytes,
+            "level": "ERROR" if (exchange.status or 0) >= 500 else "INFO",
+        }
+        self.request_events.record("request", {name: value for name, value in payload.items() if value is not None})
+
+    def readings(self) -> Iterable[Reading]:
+        """The service's own numbers for Prometheus."""
+        counts = self.store.count_by_status()
+        yield Reading(
+            "data_hist_queries",
+            "Query executions that are remembered, by status.",
+            {status.value: count for status, count in counts.items()},
+        )
+        service = self.query_service
+        yield Reading("data_hist_queries_running", "Queries this process runs now.", service.running_count)
+        yield Reading("data_hist_queue_depth", "Queries that wait in this process.", service.waiting_count)
+        yield Reading(
+            "data_hist_scanned_bytes",
+            "Bytes of the lake that queries of this process have read.",
+            self.engine.scanned_bytes,
+            is_counter=True,
+        )
+        spool = self.lake.data_dir / "spool"
+        yield Reading("data_hist_spool_bytes", "Bytes of results kept for paging.", _size_bytes(spool))
+
+
+class MeteredEngine(AthenaEngine):
+    """Athena's engine that adds up what its queries have read."""
+
+    scanned_bytes = 0
+
+    def wait(self, engine_id: str, on_change: Callable[[EngineExecution], None]) -> EngineExecution:
+        """As AthenaEngine.wait."""
+        ended = super().wait(engine_id, on_change)
+        self.scanned_bytes += ended.statistics.data_scanned_bytes or 0
+        return ended
+
+
+class _CannotDescribe(Exception):  # noqa: N818 - a state between describing and planning, never an error of a request
+    def __init__(self, error: TrinoError, engine_sql: str) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.engine_sql = engine_sql
+
+
+@dataclass(frozen=True)
+class DescribingPlanner:
+    """The planner with the embedded engine's analyser: types of columns, and faults of the SQL before anything runs."""
+
+    tables: Mapping[str, TableSpec]
+    glue: Glue
+    clock: Clock
+    _planner: Planner = field(init=False)
+
+    def __post_init__(self) -> None:
+        planner = Planner(self.tables, database=DATABASE, describe=self._describe, clock=self.clock)
+        object.__setattr__(self, "_planner", planner)
+
+    def plan(
+        self, sql: str, caller: Caller, *, time_range: TimeRange = _ANY_TIME, parameters: Sequence[object] = ()
+    ) -> PlannedStatement:
+        """As Planner.plan; also raises QueryFailed (blame user) for what only the analyser sees."""
+        try:
+            return self._planner.plan(sql, caller, time_range=time_range, parameters=parameters)
+        except _CannotDescribe as trouble:
+            failure = failure_from_text(str(trouble.error), Blame.USER)
+            raise QueryFailed(placed(failure, engine_sql=trouble.engine_sql, asked_sql=sql)) from trouble.error
+
+    def _describe(self, sql: str) -> Sequence[OutputColumn]:
+        try:
+            columns = describe(sql, QueryCatalogue(self.glue, DATABASE), database=DATABASE)
+        except TrinoError as error:
+            raise _CannotDescribe(error, sql) from error
+        return tuple(OutputColumn(column.name, str(column.type)) for column in columns)
+
+
+def open_lake(data_dir: Path, *, clock: Clock = utc_now) -> Lake:
+    """The lake of a data directory; buckets, databases and tables are there afterwards."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    tables = load_table_specs(bucket=LAKE_BUCKET)
+    s3 = S3(data_dir / "s3", clock=clock)
+    glue = Glue(data_dir / "catalogue.sqlite", clock=clock)
+    ensure_buckets(s3, (LAKE_BUCKET, RESULTS_BUCKET))
+    ensure_catalogue(glue, tables.values())
+    return Lake(
+        data_dir=data_dir,
+        s3=s3,
+        glue=glue,
+        ledger=SqliteLedger(data_dir / "ledger.sqlite"),
+        keys=ApiKeys(data_dir / "keys.sqlite", clock=clock),
+        tables=tables,
+    )
+
+
+def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now) -> World:
+    """The embedded service of a data directory, not started yet."""
+    lake = open_lake(data_dir, clock=clock)
+    athena = Athena(
+        glue=lake.glue,
+        s3=lake.s3,
+        path=data_dir / "athena.sqlite",
+        temporary_directory=data_dir / "temporary",
+        clock=clock,
+        max_concurrent_queries=settings.max_concurrent_queries,
+        memory_limit=settings.engine_memory,
+        lake_root=(data_dir / "s3").resolve(),
+    )
+    engine = MeteredEngine(
+        athena, lake.s3, database=DATABASE, output_location=f"s3://{RESULTS_BUCKET}/", slowest_poll_seconds=0.25
+    )
+    store = SqliteExecutionStore(data_dir / "executions.sqlite")
+    limits = SchedulerLimits(
+        maximum_concurrent=settings.max_concurrent_queries, maximum_queued=settings.max_queued_queries
+    )
+    query_service = QueryService(
+        planner=DescribingPlanner(lake.tables, lake.glue, clock),
+        ledger=lake.ledger,
+        tables=lake.tables,
+        store=store,
+        engine=engine,
+        spools=Spools(data_dir / "spool"),
+        signer=TokenSigner(token_secret(data_dir / "secret")),
+        ownership=LocalOwnership(data_dir / "owners"),
+        clock=clock,
+        settings=QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),
+    )
+    request_events = None
+    if settings.request_events:
+        sink = LakeEventSink(lake.s3, lake.glue, lake.ledger, lake.tables[EVENTS_TABLE], clock=clock)
+        request_events = RequestEvents(sink, clock=clock)
+        request_events.start()
+    return World(lake, athena, engine, store, query_service, request_events, settings)
+
+
+def token_secret(path: Path) -> bytes:
+    """The key that signs paging tokens: made once, readable by the owner only, the same for every process."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    if not path.exists():
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+        with suppress(FileExistsError):
+            os.link(draft, path)  # the first process wins; a rename would let the last one win
+        draft.unlink()
+    secret = path.read_bytes()
+    if len(secret) < SECRET_BYTES:
+        raise ValueError(f"{path} is too short to be a secret; delete it, and paging tokens given out so far end")
+    return secret
+
+
+def _size_bytes(folder: Path) -> int:
+    size_bytes = 0
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            try:
+                size_bytes += _size_bytes(Path(entry.path)) if entry.is_dir() else entry.stat().st_size
+            except FileNotFoundError:
+                continue  # deleted by the sweeper a moment ago
+    return size_bytes

@@ -1,0 +1,106 @@
+"""Runs the service: one process, uvicorn with uvloop, until SIGTERM or SIGINT.
+
+Stopping is graceful: no new connections, long polls answer with what they know, running requests get
+`shutdown_seconds`, then the query service gives unfinished queries back to the store, from where the next process
+takes them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from api.app import create_app
+from api.composition import World, build_embedded
+from api.logs import Log, json_log, route_library_logs
+from api.settings import Settings, SettingsError, unknown_settings
+
+KEEP_ALIVE_SECONDS = 75
+
+
+def require_safe_address(settings: Settings, world: World) -> None:
+    """Raises SettingsError for an address that others can reach while no API key exists."""
+    if not settings.is_loopback and world.keys.is_empty():
+        raise SettingsError(
+            f"{settings.host} can be reached from other machines, and no API key exists, so everybody could read"
+            f" everything. Make one first: data-hist keys create --scope query --data-dir {settings.data_dir}"
+        )
+
+
+def application_of(world: World, log: Log, stopping: asyncio.Event | None = None) -> Any:
+    """The ASGI application of an embedded world; when the server stops it closes the world."""
+    return create_app(
+        world.settings,
+        service=world.query_service,
+        keys=world.keys,
+        log=log,
+        readings=world.readings,
+        record=world.record if world.request_events is not None else None,
+        stopping=stopping,
+        close=world.close,
+    )
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn's server that tells the application at the first signal that it is about to stop."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, log: Log) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._log = log
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Listens, and says where."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        for server in self.servers:
+            for socket in server.sockets:
+                host, port = socket.getsockname()[:2]
+                self._log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", port=port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal asks for a graceful stop, a second SIGINT for an immediate one (uvicorn)."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal ends it. Raises SettingsError before anything listens when the address is not safe."""
+    log = json_log(sys.stderr.buffer, settings.log_level)
+    route_library_logs(log, settings.log_level)
+    for sentence in unknown_settings(os.environ):
+        log.warning("unknown setting", detail=sentence)
+    world = build_embedded(settings.data_dir, settings)
+    try:
+        require_safe_address(settings, world)
+    except SettingsError:
+        world.close()
+        raise
+    stopping = asyncio.Event()
+    config = uvicorn.Config(
+        application_of(world, log, stopping),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    server = GracefulServer(config, stopping, log)
+    server.run()
+    log.info("stopped")
+    if not server.started:
+        raise SystemExit(3)
