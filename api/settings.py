@@ -177,7 +177,7 @@ def documented_settings() -> list[tuple[str, str, str]]:
 
 
 # Variables with the prefix that other commands read: not settings of the service, but not mistakes either.
-CLIENT_VARIABLES = frozenset({"DATA_HIST_URL", "DATA_HIST_KEY"})
+CLIENT_VARIABLES = frozenset({"DATA_HIST_URL", "DATA_HIST_API_KEY", "DATA_HIST_KEY", "DATA_HIST_DEBUG"})
 
 
 def unknown_settings(environment: Mapping[str, str]) -> list[str]:
