@@ -4,6 +4,8 @@ Every relation in the emitted SQL has an alias of its own (r0, r1, ...) and ever
 no name of the user's ever meets a name of DuckDB's.
 """
 
+# ruff: noqa: S608, S101  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
+
 from __future__ import annotations
 
 import itertools
@@ -107,7 +109,9 @@ class Analyser(ExpressionAnalyser):
             for common in node.common_tables:
                 key = common.name.lower()
                 if key in reach:
-                    raise self.error("DUPLICATE_NAMED_QUERY", f"WITH query name '{common.name}' specified more than once", common)
+                    raise self.error(
+                        "DUPLICATE_NAMED_QUERY", f"WITH query name '{common.name}' specified more than once", common
+                    )
                 recursive = self._recursive_table(common, outer, reach) if node.recursive else None
                 if recursive is not None:
                     table, sql = recursive
@@ -181,9 +185,7 @@ class Analyser(ExpressionAnalyser):
         if not (node.order_by or node.offset is not None or node.limit is not None):
             return output
         alias = self.alias()
-        fields = [
-            Field(field.name, field.type, f"{alias}.c{i}") for i, field in enumerate(output.fields)
-        ]
+        fields = [Field(field.name, field.type, f"{alias}.c{i}") for i, field in enumerate(output.fields)]
         sql = f"SELECT {alias}.* FROM ({output.sql}) AS {alias}"
         order_sql: list[str] = []
         if node.order_by:
@@ -256,7 +258,9 @@ class Analyser(ExpressionAnalyser):
             # rows after the offset are ranked anew: ties are counted from the first row that is kept
             outer_alias = self.alias()
             kept = f"SELECT * FROM ({inner}) AS {alias}({names}) WHERE {number} > {offset}"
-            again = f"SELECT *, (SELECT max({rank}) FROM ({kept}) WHERE {number} <= {offset + limit}) AS last FROM ({kept})"
+            again = (
+                f"SELECT *, (SELECT max({rank}) FROM ({kept}) WHERE {number} <= {offset + limit}) AS last FROM ({kept})"
+            )
             columns = ", ".join(f"{outer_alias}.c{i}" for i in range(count))
             return f"SELECT {columns} FROM ({again}) AS {outer_alias} WHERE {rank} <= last ORDER BY {number}"
         return f"SELECT {columns} FROM ({inner}) AS {alias}({names}) WHERE {rank} <= {limit} ORDER BY {number}"
@@ -274,7 +278,9 @@ class Analyser(ExpressionAnalyser):
             for field in visible:
                 self.reference(field, tree.Identifier(node.position, field.name or ""))
             columns = ", ".join(f"{field.sql} AS c{i}" for i, field in enumerate(visible))
-            return Output(f"SELECT {columns} FROM {sql}", [Field(f.name, f.type, f"c{i}") for i, f in enumerate(visible)])
+            return Output(
+                f"SELECT {columns} FROM {sql}", [Field(f.name, f.type, f"c{i}") for i, f in enumerate(visible)]
+            )
         return self._set_operation(node, outer)
 
     def _set_operation(self, node: tree.SetOperation, outer: Scope | None) -> Output:
@@ -305,7 +311,9 @@ class Analyser(ExpressionAnalyser):
             common.append(found)
         word = node.kind if node.distinct else f"{node.kind} ALL"
         sql = f"({self._coerced_output(left, common)}) {word} ({self._coerced_output(right, common)})"
-        return Output(sql, [Field(f.name, t, f"c{i}") for i, (f, t) in enumerate(zip(left.fields, common, strict=True))])
+        return Output(
+            sql, [Field(f.name, t, f"c{i}") for i, (f, t) in enumerate(zip(left.fields, common, strict=True))]
+        )
 
     def _coerced_output(self, output: Output, wanted: Sequence[TrinoType]) -> str:
         if all(field.type == target for field, target in zip(output.fields, wanted, strict=True)):
@@ -575,7 +583,9 @@ class Analyser(ExpressionAnalyser):
             if count > _MAXIMUM_GROUPING_SETS:
                 message = f"GROUP BY has more than {_MAXIMUM_GROUPING_SETS} grouping sets but can contain at most {_MAXIMUM_GROUPING_SETS}"
                 raise self.error("TOO_MANY_GROUPING_SETS", message, node)
-        grouping_sets = [list(dict.fromkeys(itertools.chain(*combination))) for combination in itertools.product(*parts)]
+        grouping_sets = [
+            list(dict.fromkeys(itertools.chain(*combination))) for combination in itertools.product(*parts)
+        ]
         if node.group_by_distinct:
             unique: dict[frozenset[str], list[str]] = {}
             for one in grouping_sets:
@@ -613,9 +623,7 @@ class Analyser(ExpressionAnalyser):
         self, order_by: list[tree.SortItem], items: list[_Item], node: tree.Select, fields: list[Field]
     ) -> list[str]:
         """Sort keys: output columns by position, anything else as an expression over outputs first, then sources."""
-        outputs = [
-            Field(item.name, item.value.type, item.value.sql) for item in items if item.name is not None
-        ]
+        outputs = [Field(item.name, item.value.type, item.value.sql) for item in items if item.name is not None]
         # an output column named like its own source is the same thing; two alike are ambiguous only when they differ
         unique: dict[tuple[str, str], Field] = {(field.key, field.sql): field for field in outputs}
         self.scope = Scope(list(unique.values()), self.scope, self.level)
@@ -667,8 +675,7 @@ class Analyser(ExpressionAnalyser):
     def _derived(self, output: Output, prefix: str) -> tuple[str, list[Field]]:
         alias = self.alias()
         fields = [
-            Field(field.name, field.type, f"{alias}.c{i}", origin=field.origin)
-            for i, field in enumerate(output.fields)
+            Field(field.name, field.type, f"{alias}.c{i}", origin=field.origin) for i, field in enumerate(output.fields)
         ]
         return f"{prefix}({output.sql}) AS {alias}", fields
 
@@ -776,9 +783,7 @@ class Analyser(ExpressionAnalyser):
         alias = self.alias()
         step = values[2]
         stop = f"CASE WHEN {step} < 0 THEN {values[1]} - 1 ELSE {values[1]} + 1 END"
-        return f"range({values[0]}, {stop}, {step}) AS {alias}(c0)", [
-            Field("sequential_number", BIGINT, f"{alias}.c0")
-        ]
+        return f"range({values[0]}, {stop}, {step}) AS {alias}(c0)", [Field("sequential_number", BIGINT, f"{alias}.c0")]
 
     def _unnest(self, node: tree.Unnest, around: Scope) -> tuple[str, list[Field]]:
         level, scope = self.level, self.scope
@@ -872,7 +877,9 @@ class Analyser(ExpressionAnalyser):
         for column in node.using:
             key = column.name.lower()
             if key in seen:
-                raise self.error("DUPLICATE_COLUMN_NAME", f"Column '{column.name}' appears multiple times in USING clause", column)
+                raise self.error(
+                    "DUPLICATE_COLUMN_NAME", f"Column '{column.name}' appears multiple times in USING clause", column
+                )
             seen.add(key)
             pair: list[Field] = []
             for side, fields in (("left", left), ("right", right)):
@@ -935,10 +942,6 @@ def _mentions(node: object, name: str) -> bool:
         return any(_mentions(one, name) for one in node)
     if isinstance(node, tree.Node):
         return any(
-            _mentions(getattr(node, slot), name)
-            for cls in type(node).__mro__
-            for slot in getattr(cls, "__slots__", ())
+            _mentions(getattr(node, slot), name) for cls in type(node).__mro__ for slot in getattr(cls, "__slots__", ())
         )
     return False
-
-

@@ -1,5 +1,7 @@
 """+ - * / % and negation of numbers, with Trino's result types, overflow and division by zero."""
 
+# ruff: noqa: S101  (asserts narrow types)
+
 from __future__ import annotations
 
 from embedded.sql.coercion import coerce
@@ -53,9 +55,11 @@ def floating(operator: str, left: Typed, right: Typed, common: TrinoType) -> Typ
         sql = f"fmod({left.sql}, {right.sql})"
         zero = f"WHEN {right.sql} = 0 AND {left.sql} IS NOT NULL THEN CAST('NaN' AS {physical_type(common)})"
         return Typed(f"(CASE {zero} ELSE CAST({sql} AS {physical_type(common)}) END)", common)
-    return Typed(f"CAST(({left.sql} {operator} {right.sql}) AS {physical_type(common)})", common) if (
-        common != DOUBLE
-    ) else Typed(f"({left.sql} {operator} {right.sql})", common)
+    return (
+        Typed(f"CAST(({left.sql} {operator} {right.sql}) AS {physical_type(common)})", common)
+        if (common != DOUBLE)
+        else Typed(f"({left.sql} {operator} {right.sql})", common)
+    )
 
 
 def decimal_result(operator: str, left: TrinoType, right: TrinoType) -> TrinoType:

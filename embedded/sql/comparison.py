@@ -17,9 +17,7 @@ from embedded.sql.types import TrinoType
 
 def has_plain_comparison(trino_type: TrinoType) -> bool:
     """Whether DuckDB's =, <, IN, DISTINCT and ORDER BY on the physical values are Trino's."""
-    return not (
-        trino_type.is_floating or trino_type.is_nested or trino_type.base.endswith("with time zone")
-    )
+    return not (trino_type.is_floating or trino_type.is_nested or trino_type.base.endswith("with time zone"))
 
 
 def has_plain_identity(trino_type: TrinoType) -> bool:
@@ -92,8 +90,7 @@ def _nested_equality(left: str, right: str, trino_type: TrinoType, depth: int) -
             return f"({left} = {right})"
         a, b = f"ra{depth}", f"rb{depth}"
         terms = " AND ".join(
-            compared("=", f"{a}.f{i}", f"{b}.f{i}", element, depth + 1)
-            for i, element in enumerate(trino_type.elements)
+            compared("=", f"{a}.f{i}", f"{b}.f{i}", element, depth + 1) for i, element in enumerate(trino_type.elements)
         )
         body = f"CASE WHEN {a} IS NULL OR {b} IS NULL THEN NULL ELSE ({terms}) END"
         return _bound(left, right, a, b, body)

@@ -1,5 +1,7 @@
 """Analysis of expressions: a syntax node in, a typed piece of DuckDB SQL out, or Trino's error with its position."""
 
+# ruff: noqa: S608, S101  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from embedded.sql.comparison import comparison, distinct_from, has_plain_compari
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions import registry
 from embedded.sql.functions.registry import Invocation, Match, Modifiers
-from embedded.sql.physical import text_literal
+from embedded.sql.physical import physical_type, text_literal
 from embedded.sql.scope import Field, Level, Output, Scope
 from embedded.sql.tokens import Source
 from embedded.sql.typed import Typed
@@ -22,7 +24,6 @@ from embedded.sql.types import (
     BOOLEAN,
     UNKNOWN,
     TrinoType,
-    can_coerce,
     common_super_type,
     is_comparable,
     is_orderable,
@@ -75,9 +76,7 @@ class Moment:
 class ExpressionAnalyser:
     """Holds the state of one translation; `Analyser` (analysis.py) adds queries and relations."""
 
-    def __init__(
-        self, source: Source, *, now: datetime, database: str, parameters: Sequence[tree.Expression]
-    ) -> None:
+    def __init__(self, source: Source, *, now: datetime, database: str, parameters: Sequence[tree.Expression]) -> None:
         self.source = source
         self.moment = Moment(now)
         self.database = database
@@ -210,9 +209,7 @@ class ExpressionAnalyser:
         if base.type.base != "row":
             raise self.error("TYPE_MISMATCH", f"Expression {_shown(node.base)} is not of type ROW", node.base)
         wanted = node.name.name.lower()
-        matches = [
-            i for i, name in enumerate(base.type.names) if name is not None and name.lower() == wanted
-        ]
+        matches = [i for i, name in enumerate(base.type.names) if name is not None and name.lower() == wanted]
         if not matches:
             raise self.missing_column(_shown(node), node)
         if len(matches) > 1:
@@ -303,9 +300,7 @@ class ExpressionAnalyser:
         left, right = self.comparable_pair(node.operator, left, right, node.operator_position)
         return Typed(comparison(node.operator, left, right), BOOLEAN)
 
-    def comparable_pair(
-        self, operator: str, left: Typed, right: Typed, position: int
-    ) -> tuple[Typed, Typed]:
+    def comparable_pair(self, operator: str, left: Typed, right: Typed, position: int) -> tuple[Typed, Typed]:
         """Both sides in their common type. Raises TrinoError TYPE_MISMATCH."""
         common = common_super_type(left.type, right.type)
         allowed = common is not None and (
@@ -358,8 +353,10 @@ class ExpressionAnalyser:
         value = self.expression(node.operand)
         items = [self.expression(item) for item in node.items]
         common = self.common_type(
-            [value, *items], node, "IN value and list items must be the same type or coercible to a common type. "
-            "Cannot find common type between {one} and {other}, all types (without duplicates): {types}"
+            [value, *items],
+            node,
+            "IN value and list items must be the same type or coercible to a common type. "
+            "Cannot find common type between {one} and {other}, all types (without duplicates): {types}",
         )
         value = coerce(value, common)
         items = [coerce(item, common) for item in items]
@@ -404,32 +401,35 @@ class ExpressionAnalyser:
         if node.default is not None:
             results.append(self.expression(node.default))
         common = self.common_type(
-            results, node, "All CASE results must be the same type or coercible to a common type. "
-            "Cannot find common type between {one} and {other}, all types (without duplicates): {types}"
+            results,
+            node,
+            "All CASE results must be the same type or coercible to a common type. "
+            "Cannot find common type between {one} and {other}, all types (without duplicates): {types}",
         )
         head = ""
         tests = [condition.sql for condition in conditions]
         if operand is not None:
             shared = common_super_type(operand.type, conditions[0].type)
-            if shared is not None and has_plain_comparison(shared) and all(
-                common_super_type(shared, condition.type) == shared for condition in conditions
+            if (
+                shared is not None
+                and has_plain_comparison(shared)
+                and all(common_super_type(shared, condition.type) == shared for condition in conditions)
             ):
                 head = " " + coerce(operand, shared).sql
                 tests = [coerce(condition, shared).sql for condition in conditions]
             else:
                 tests = []
-                for condition in conditions:
-                    if common_super_type(operand.type, condition.type) is None:
-                        message = f"CASE operand type does not match WHEN clause operand type: {operand.type} vs {condition.type}"
-                        raise self.error("TYPE_MISMATCH", message, node)
-                    pair = self.comparable_pair("=", operand, condition, node.position)
+                for compared in conditions:
+                    if common_super_type(operand.type, compared.type) is None:
+                        message = "CASE operand type does not match WHEN clause operand type"
+                        raise self.error("TYPE_MISMATCH", f"{message}: {operand.type} vs {compared.type}", node)
+                    pair = self.comparable_pair("=", operand, compared, node.position)
                     tests.append(comparison("=", *pair))
-        branches = " ".join(
-            f"WHEN {test} THEN {coerce(result, common).sql}"
-            for test, result in zip(tests, results, strict=False)
+        cases = " ".join(
+            f"WHEN {test} THEN {coerce(result, common).sql}" for test, result in zip(tests, results, strict=False)
         )
         default = coerce(results[-1], common).sql if node.default is not None else literals.null(common).sql
-        return Typed(f"(CASE{head} {branches} ELSE {default} END)", common)
+        return Typed(f"(CASE{head} {cases} ELSE {default} END)", common)
 
     # ---------------------------------------------------------------------------------- constructors
 
@@ -442,12 +442,14 @@ class ExpressionAnalyser:
     def array(self, node: tree.ArrayConstructor) -> Typed:
         values = [self.expression(item) for item in node.items]
         common = self.common_type(
-            values, node, "All ARRAY elements must be the same type or coercible to a common type. "
-            "Cannot find common type between {one} and {other}, all types (without duplicates): {types}"
+            values,
+            node,
+            "All ARRAY elements must be the same type or coercible to a common type. "
+            "Cannot find common type between {one} and {other}, all types (without duplicates): {types}",
         )
         found = types.array(common)
         if not values:
-            return Typed(f"CAST([] AS {literals.physical_type(found)})", found)
+            return Typed(f"CAST([] AS {physical_type(found)})", found)
         return Typed(f"[{', '.join(coerce(value, common).sql for value in values)}]", found)
 
     def subscript(self, node: tree.Subscript) -> Typed:
@@ -456,7 +458,8 @@ class ExpressionAnalyser:
             if not isinstance(index.literal, int) or index.type != types.INTEGER:
                 raise self.error(
                     "EXPRESSION_NOT_CONSTANT",
-                    "Subscript expression on ROW requires a constant index" if index.literal is None
+                    "Subscript expression on ROW requires a constant index"
+                    if index.literal is None
                     else "Subscript expression on ROW requires integer index",
                     node.index,
                 )
@@ -477,7 +480,9 @@ class ExpressionAnalyser:
             target = parse_type(node.type.text)
         except TrinoError as error:
             raise self.error(error.name, error.message, node.type) from None
-        if target.base == "decimal" and (target.precision > 38 or target.precision < 1 or target.scale > target.precision):
+        if target.base == "decimal" and (
+            target.precision > 38 or target.precision < 1 or target.scale > target.precision
+        ):
             message = (
                 f"DECIMAL scale must be in range [0, precision ({target.precision})]: {target.scale}"
                 if 1 <= target.precision <= 38
@@ -486,7 +491,7 @@ class ExpressionAnalyser:
             raise self.error("INVALID_FUNCTION_ARGUMENT", message, node.type)
         if value.is_null or value.type.base == "unknown":
             return coerce(value, target)
-        return explicit_cast(self, value, target, node)
+        return explicit_cast(self, value, target, node)  # type: ignore[arg-type]  # self is the Analyser
 
     def extract(self, node: tree.Extract) -> Typed:
         value = self.expression(node.operand)
@@ -557,9 +562,9 @@ class ExpressionAnalyser:
         if node.window is not None:
             raise self.error("FUNCTION_NOT_WINDOW", f"Not a window function: {node.name}", node)
         if node.filter is not None:
-            raise self.error("FUNCTION_NOT_AGGREGATE", f"Filter is only valid for aggregation functions", node)
+            raise self.error("FUNCTION_NOT_AGGREGATE", "Filter is only valid for aggregation functions", node)
         if node.distinct:
-            raise self.error("FUNCTION_NOT_AGGREGATE", f"DISTINCT is not supported for non-aggregation functions", node)
+            raise self.error("FUNCTION_NOT_AGGREGATE", "DISTINCT is not supported for non-aggregation functions", node)
         if node.order_by:
             raise self.error("FUNCTION_NOT_AGGREGATE", "ORDER BY is only valid for aggregation functions", node)
         if node.is_star:
@@ -574,8 +579,7 @@ class ExpressionAnalyser:
     ) -> Typed:
         """Resolves a function or operator by its argument types and emits the call."""
         kinds: list[TrinoType | int] = [
-            len(argument.parameters) if isinstance(argument, tree.Lambda) else argument.type
-            for argument in arguments
+            len(argument.parameters) if isinstance(argument, tree.Lambda) else argument.type for argument in arguments
         ]
         match = registry.resolve(name, tuple(kinds))
         if not isinstance(match, Match):
@@ -603,9 +607,7 @@ class ExpressionAnalyser:
     def unresolved(
         self, name: str, arguments: Sequence[Typed | tree.Lambda], node: tree.Expression, *, is_ambiguous: bool
     ) -> TrinoError:
-        shown = [
-            "<function>" if isinstance(argument, tree.Lambda) else str(argument.type) for argument in arguments
-        ]
+        shown = ["<function>" if isinstance(argument, tree.Lambda) else str(argument.type) for argument in arguments]
         if is_ambiguous:
             message = "Could not choose a best candidate operator. Explicit type casts must be added."
             return self.error("AMBIGUOUS_FUNCTION_CALL", message, node)
@@ -736,16 +738,18 @@ class ExpressionAnalyser:
             message = f"Window frame {frame.unit} {'start' if bound is frame.start else 'end'} value type must be exact numeric type with scale 0 (actual {offset.type})"
             raise self.error("TYPE_MISMATCH", message, bound)
         sql = coerce(offset, types.BIGINT).sql if offset.type.is_integer else f"CAST({offset.sql} AS BIGINT)"
-        failure = registry.error_sql("INVALID_WINDOW_FRAME", "'Window frame offset value must not be negative or null'", "BIGINT")
+        failure = registry.error_sql(
+            "INVALID_WINDOW_FRAME", "'Window frame offset value must not be negative or null'", "BIGINT"
+        )
         if not isinstance(offset.literal, int):
             sql = f"CASE WHEN {sql} IS NULL OR {sql} < 0 THEN {failure} ELSE {sql} END"
         return f"{sql} {bound.kind}"
 
-    def range_offset_sql(
-        self, offset: Typed, order_by: Sequence[tree.SortItem], bound: tree.FrameBound
-    ) -> str:
+    def range_offset_sql(self, offset: Typed, order_by: Sequence[tree.SortItem], bound: tree.FrameBound) -> str:
         if len(order_by) != 1:
-            message = "Window frame of type RANGE PRECEDING or FOLLOWING requires single sort item in ORDER BY (actual: "
+            message = (
+                "Window frame of type RANGE PRECEDING or FOLLOWING requires single sort item in ORDER BY (actual: "
+            )
             raise self.error(
                 "MISSING_ORDER_BY" if not order_by else "INVALID_ORDER_BY", f"{message}{len(order_by)})", bound
             )
@@ -762,19 +766,23 @@ class ExpressionAnalyser:
         columns = [self.expression(column) for column in node.columns]
         if self.level.grouping_columns is None:
             raise self.error(
-                "MISSING_GROUP_BY", "A GROUPING() operation can only be used with a corresponding GROUPING SET/CUBE/ROLLUP/GROUP BY clause", node
+                "MISSING_GROUP_BY",
+                "A GROUPING() operation can only be used with a corresponding GROUPING SET/CUBE/ROLLUP/GROUP BY clause",
+                node,
             )
         for column, expression in zip(columns, node.columns, strict=True):
             if column.sql not in self.level.group_sql:
-                message = f"The arguments to GROUPING() must be expressions referenced by the GROUP BY at line"
-                raise self.error("INVALID_ARGUMENTS", f"{message} {self.source.line_and_column(expression.position)[0]}", node)
+                message = "The arguments to GROUPING() must be expressions referenced by the GROUP BY at line"
+                raise self.error(
+                    "INVALID_ARGUMENTS", f"{message} {self.source.line_and_column(expression.position)[0]}", node
+                )
         physical = types.INTEGER if len(columns) <= 31 else types.BIGINT
         if not columns:
             return literals.integer_of(0, physical)
         if not self.level.grouping_columns:
             return literals.integer_of(0, physical)
         arguments = ", ".join(column.sql for column in columns)
-        return Typed(f"CAST(grouping({arguments}) AS {literals.physical_type(physical)})", physical)
+        return Typed(f"CAST(grouping({arguments}) AS {physical_type(physical)})", physical)
 
     # ---------------------------------------------------------------------------------- sub-queries
 
@@ -786,9 +794,7 @@ class ExpressionAnalyser:
         visible = output.fields
         if len(visible) != 1:
             fields = ", ".join(f"f{i} := c{i}" for i in range(len(visible)))
-            row = TrinoType(
-                "row", (), tuple(field.type for field in visible), tuple(field.name for field in visible)
-            )
+            row = TrinoType("row", (), tuple(field.type for field in visible), tuple(field.name for field in visible))
             return Typed(f"(SELECT struct_pack({fields}) FROM ({output.sql}))", row)
         return Typed(f"({output.sql})", visible[0].type)
 

@@ -1,5 +1,7 @@
 """Trino literals to typed DuckDB SQL: numbers, texts, and `TYPE 'text'` for the types that have such literals."""
 
+# ruff: noqa: S101  (asserts narrow types)
+
 from __future__ import annotations
 
 import ipaddress
@@ -269,7 +271,9 @@ def interval(value: str, negative: bool, unit: str, to_unit: str | None) -> Type
     if text.startswith(("-", "+")):
         sign = -sign if text[0] == "-" else sign
         text = text[1:]
-    invalid = TrinoError("INVALID_LITERAL", f"Invalid INTERVAL {unit}{' TO ' + to_unit if to_unit else ''} value: {value}")
+    invalid = TrinoError(
+        "INVALID_LITERAL", f"Invalid INTERVAL {unit}{' TO ' + to_unit if to_unit else ''} value: {value}"
+    )
     if unit in ("YEAR", "MONTH", "QUARTER"):
         if unit == "YEAR" and to_unit == "MONTH":
             match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)

@@ -16,17 +16,104 @@ from embedded.sql.errors import TrinoError
 from embedded.sql.tokens import Source, Token, tokenize
 
 RESERVED = frozenset(
-    """ALTER AND AS BETWEEN BY CASE CAST CONSTRAINT CREATE CROSS CUBE CURRENT_CATALOG CURRENT_DATE CURRENT_PATH
-    CURRENT_ROLE CURRENT_SCHEMA CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEALLOCATE DELETE DESCRIBE DISTINCT DROP ELSE
-    END ESCAPE EXCEPT EXECUTE EXISTS EXTRACT FALSE FOR FROM FULL GROUP GROUPING HAVING IN INNER INSERT INTERSECT INTO IS
-    JOIN JSON_ARRAY JSON_EXISTS JSON_OBJECT JSON_QUERY JSON_TABLE JSON_VALUE LEFT LIKE LISTAGG LOCALTIME LOCALTIMESTAMP
-    NATURAL NORMALIZE NOT NULL ON OR ORDER OUTER PREPARE RECURSIVE RIGHT ROLLUP SELECT SKIP TABLE THEN TRIM TRUE UESCAPE
-    UNION UNNEST USING VALUES WHEN WHERE WITH""".split()
+    [
+        "ALTER",
+        "AND",
+        "AS",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CAST",
+        "CONSTRAINT",
+        "CREATE",
+        "CROSS",
+        "CUBE",
+        "CURRENT_CATALOG",
+        "CURRENT_DATE",
+        "CURRENT_PATH",
+        "CURRENT_ROLE",
+        "CURRENT_SCHEMA",
+        "CURRENT_TIME",
+        "CURRENT_TIMESTAMP",
+        "CURRENT_USER",
+        "DEALLOCATE",
+        "DELETE",
+        "DESCRIBE",
+        "DISTINCT",
+        "DROP",
+        "ELSE",
+        "END",
+        "ESCAPE",
+        "EXCEPT",
+        "EXECUTE",
+        "EXISTS",
+        "EXTRACT",
+        "FALSE",
+        "FOR",
+        "FROM",
+        "FULL",
+        "GROUP",
+        "GROUPING",
+        "HAVING",
+        "IN",
+        "INNER",
+        "INSERT",
+        "INTERSECT",
+        "INTO",
+        "IS",
+        "JOIN",
+        "JSON_ARRAY",
+        "JSON_EXISTS",
+        "JSON_OBJECT",
+        "JSON_QUERY",
+        "JSON_TABLE",
+        "JSON_VALUE",
+        "LEFT",
+        "LIKE",
+        "LISTAGG",
+        "LOCALTIME",
+        "LOCALTIMESTAMP",
+        "NATURAL",
+        "NORMALIZE",
+        "NOT",
+        "NULL",
+        "ON",
+        "OR",
+        "ORDER",
+        "OUTER",
+        "PREPARE",
+        "RECURSIVE",
+        "RIGHT",
+        "ROLLUP",
+        "SELECT",
+        "SKIP",
+        "TABLE",
+        "THEN",
+        "TRIM",
+        "TRUE",
+        "UESCAPE",
+        "UNION",
+        "UNNEST",
+        "USING",
+        "VALUES",
+        "WHEN",
+        "WHERE",
+        "WITH",
+    ]
 )
 _COMPARISONS = frozenset(["=", "<>", "<", "<=", ">", ">="])
 _CURRENT = frozenset(
-    "CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP CURRENT_USER CURRENT_CATALOG CURRENT_SCHEMA "
-    "CURRENT_PATH".split()
+    [
+        "CURRENT_DATE",
+        "CURRENT_TIME",
+        "CURRENT_TIMESTAMP",
+        "LOCALTIME",
+        "LOCALTIMESTAMP",
+        "CURRENT_USER",
+        "CURRENT_CATALOG",
+        "CURRENT_SCHEMA",
+        "CURRENT_PATH",
+    ]
 )
 _JOIN_WORDS = frozenset(["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL"])
 _INTERVAL_UNITS = frozenset(["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER"])
@@ -111,9 +198,7 @@ class Parser:
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > _MAXIMUM_DEPTH:
-            raise TrinoError(
-                "SYNTAX_ERROR", "statement is too large (stack overflow while parsing)", line=1, column=1
-            )
+            raise TrinoError("SYNTAX_ERROR", "statement is too large (stack overflow while parsing)", line=1, column=1)
 
     def identifier(self) -> tree.Identifier:
         token = self.token
@@ -164,9 +249,7 @@ class Parser:
         self.need(")")
         return tree.CommonTable(position, name, columns, query)
 
-    def query_without_with(
-        self, position: int, common_tables: list[tree.CommonTable], recursive: bool
-    ) -> tree.Query:
+    def query_without_with(self, position: int, common_tables: list[tree.CommonTable], recursive: bool) -> tree.Query:
         self.deeper()
         body = self.query_term()
         order_by: list[tree.SortItem] = []
@@ -253,9 +336,7 @@ class Parser:
             query = self.query_without_with(token.position, [], False)
             self.need(")")
             return query
-        self.mismatched("(", "SELECT", "TABLE", "VALUES", "WITH") if self.at == 0 else self.mismatched(
-            "(", "SELECT", "TABLE", "VALUES"
-        )
+        self.mismatched(*(["(", "SELECT", "TABLE", "VALUES"] + (["WITH"] if self.at == 0 else [])))
 
     def select(self) -> tree.Select:
         position = self.advance().position
@@ -295,9 +376,7 @@ class Parser:
                 self.need(")")
                 if not self.take(","):
                     break
-        return tree.Select(
-            position, distinct, items, relation, where, group_by, group_by_distinct, having, windows
-        )
+        return tree.Select(position, distinct, items, relation, where, group_by, group_by_distinct, having, windows)
 
     def select_item(self) -> tree.SelectItem:
         position = self.token.position
@@ -515,7 +594,9 @@ class Parser:
         elif key == "(":
             return self.parenthesized_relation()
         elif key == "JSON_TABLE":
-            raise self.source.error("NOT_SUPPORTED", "JSON_TABLE is not supported by the embedded engine", token.position)
+            raise self.source.error(
+                "NOT_SUPPORTED", "JSON_TABLE is not supported by the embedded engine", token.position
+            )
         return self.table_reference()
 
     def parenthesized_relation(self) -> tree.RelationNode:
@@ -701,9 +782,7 @@ class Parser:
 
     def check_chain(self, length: int) -> None:
         if length > 200:
-            raise TrinoError(
-                "SYNTAX_ERROR", "statement is too large (stack overflow while parsing)", line=1, column=1
-            )
+            raise TrinoError("SYNTAX_ERROR", "statement is too large (stack overflow while parsing)", line=1, column=1)
 
     def multiplicative(self, allow_all_fields: bool = False) -> tree.Expression:
         left = self.unary(allow_all_fields)
@@ -739,10 +818,7 @@ class Parser:
         while self.token.key == "AT":
             self.advance()
             self.need("TIME", "ZONE")
-            if self.token.key == "INTERVAL":
-                zone: tree.Expression = self.interval()
-            else:
-                zone = self.postfix(False)
+            zone = (self.interval() if self.token.key == "INTERVAL" else None) or self.postfix(False)
             operand = tree.AtTimeZone(operand.position, operand, zone)
         return operand
 
@@ -886,7 +962,9 @@ class Parser:
         """A column, a call, a lambda of one parameter, or a typed literal."""
         token = self.token
         following = self.tokens[self.at + 1]
-        if following.kind == "string" and token.kind == "name" or following.kind == "string" and token.kind == "quoted":
+        if (following.kind == "string" and token.kind == "name") or (
+            following.kind == "string" and token.kind == "quoted"
+        ):
             self.advance()
             text = self.advance().text[1:-1].replace("''", "'")
             return tree.TypedLiteral(token.position, token.text.strip('"').lower(), text)
@@ -1299,9 +1377,7 @@ class Parser:
             if separator.kind != "string":
                 self.mismatched("<string>")
             self.advance()
-            call.arguments.append(
-                tree.StringLiteral(separator.position, separator.text[1:-1].replace("''", "'"))
-            )
+            call.arguments.append(tree.StringLiteral(separator.position, separator.text[1:-1].replace("''", "'")))
         clauses: dict[str, object] = {}
         if self.take("ON", "OVERFLOW"):
             if not self.take("ERROR"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from sqlglot import exp
 
@@ -18,17 +19,15 @@ _COMPARISONS: dict[str, type[exp.Binary]] = {
 }
 
 
-def partition_predicate(
-    conjuncts: list[tree.Expression], columns: Mapping[int, str]
-) -> exp.Expression | None:
-    """AND of what can be expressed; a conjunct with anything else is left out (it only prunes). `columns`: by id(node)."""
+def partition_predicate(conjuncts: list[tree.Expression], columns: Mapping[int, str]) -> exp.Expression | None:
+    """AND of what can be expressed; any other conjunct is left out (this only prunes). `columns`: names by id(node)."""
     found = [converted for conjunct in conjuncts if (converted := _converted(conjunct, columns)) is not None]
     if not found:
         return None
-    return exp.and_(*found, copy=False) if len(found) > 1 else found[0]
+    return cast("exp.Expression", exp.and_(*found, copy=False) if len(found) > 1 else found[0])
 
 
-def _converted(node: tree.Expression, columns: Mapping[int, str]) -> exp.Expression | None:
+def _converted(node: tree.Expression, columns: Mapping[int, str]) -> exp.Expr | None:
     name = columns.get(id(node))
     if name is not None:
         return exp.column(name)
@@ -58,7 +57,7 @@ def _converted(node: tree.Expression, columns: Mapping[int, str]) -> exp.Express
     return _converted_rest(node, columns)
 
 
-def _converted_rest(node: tree.Expression, columns: Mapping[int, str]) -> exp.Expression | None:
+def _converted_rest(node: tree.Expression, columns: Mapping[int, str]) -> exp.Expr | None:
     if isinstance(node, tree.Not) and not isinstance(node.operand, tree.Logical):
         operand = _converted(node.operand, columns)
         return None if operand is None else exp.not_(exp.paren(operand, copy=False), copy=False)

@@ -14,7 +14,9 @@ from embedded.sql.errors import TrinoError
 
 _PYTHON = re.compile(r"(?:TrinoError): \('?([A-Z_0-9]+)'?, |TrinoError: ([A-Z_0-9]+): (.*?)(?:\n\nAt:|\Z)", re.DOTALL)
 _WIDTHS = {"8": "tinyint", "16": "smallint", "32": "integer", "64": "bigint"}
-_OVERFLOW = re.compile(r"Overflow in (addition|subtraction|multiplication|negation|division) of (?:INT(\d+) )?\((.*?)\)")
+_OVERFLOW = re.compile(
+    r"Overflow in (addition|subtraction|multiplication|negation|division) of (?:INT(\d+) )?\((.*?)\)"
+)
 _SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 
 

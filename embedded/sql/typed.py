@@ -1,5 +1,7 @@
 """`Typed`: a Trino expression after analysis, that is DuckDB SQL text plus its Trino type."""
 
+# ruff: noqa: S101  (asserts narrow types)
+
 from __future__ import annotations
 
 import re
@@ -8,7 +10,9 @@ from dataclasses import dataclass
 from embedded.sql.physical import physical_type
 from embedded.sql.types import TrinoType
 
-_SIMPLE = re.compile(r"""[A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"]*"))*|-?\d+(?:\.\d+)?|'[^']{0,40}'""")
+_SIMPLE = re.compile(
+    r"""[A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"]*"))*|-?\d+(?:\.\d+)?|'[^']{0,40}'"""
+)
 
 
 @dataclass(slots=True)

@@ -275,8 +275,10 @@ def can_coerce(source: TrinoType, target: TrinoType) -> bool:
         return all(can_coerce(a, b) for a, b in zip(source.elements, target.elements, strict=True))
     if target.is_nested and target.base == source.base and len(source.elements) == len(target.elements):
         return all(can_coerce(a, b) for a, b in zip(source.elements, target.elements, strict=True))
-    return source.base == "char" and target.base == "varchar" and (
-        target.length is None or target.length >= source.numbers[0]
+    return (
+        source.base == "char"
+        and target.base == "varchar"
+        and (target.length is None or target.length >= source.numbers[0])
     )
 
 
@@ -297,8 +299,30 @@ def is_orderable(trino_type: TrinoType) -> bool:
 _TOKEN = re.compile(r'\s*(?:("(?:[^"]|"")*")|([A-Za-z_][A-Za-z_0-9]*)|(\d+)|([(),<>:]))')
 _ALIASES = {"int": "integer", "string": "varchar", "binary": "varbinary", "float": "real", "numeric": "decimal"}
 _PLAIN = frozenset(
-    "boolean tinyint smallint integer bigint real double date json varbinary unknown uuid ipaddress json2016 "
-    "hyperloglog p4hyperloglog setdigest tdigest color geometry sphericalgeography jsonpath".split()
+    [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "real",
+        "double",
+        "date",
+        "json",
+        "varbinary",
+        "unknown",
+        "uuid",
+        "ipaddress",
+        "json2016",
+        "hyperloglog",
+        "p4hyperloglog",
+        "setdigest",
+        "tdigest",
+        "color",
+        "geometry",
+        "sphericalgeography",
+        "jsonpath",
+    ]
 )
 
 

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def if_(analyser: Analyser, node: tree.Call) -> Typed:
     if len(node.arguments) not in (2, 3):
         raise analyser.error("INVALID_ARGUMENTS", "Invalid number of arguments for 'if' function", node)
-    condition = analyser.condition(
-        node.arguments[0], "IF condition must evaluate to a boolean (actual: {type})"
-    )
+    condition = analyser.condition(node.arguments[0], "IF condition must evaluate to a boolean (actual: {type})")
     results = [analyser.expression(argument) for argument in node.arguments[1:]]
     common = analyser.common_type(results, node, "Result types for IF must be the same: {one} vs {other}")
     default = analyser.coerce(results[1], common).sql if len(results) == 2 else literals.null(common).sql
@@ -34,8 +32,10 @@ def coalesce(analyser: Analyser, node: tree.Call) -> Typed:
         raise analyser.error("INVALID_ARGUMENTS", "The 'coalesce' function must have at least two arguments", node)
     values = [analyser.expression(argument) for argument in node.arguments]
     common = analyser.common_type(
-        values, node, "All COALESCE operands must be the same type or coercible to a common type. "
-        "Cannot find common type between {one} and {other}, all types (without duplicates): {types}"
+        values,
+        node,
+        "All COALESCE operands must be the same type or coercible to a common type. "
+        "Cannot find common type between {one} and {other}, all types (without duplicates): {types}",
     )
     return Typed(f"COALESCE({', '.join(analyser.coerce(value, common).sql for value in values)})", common)
 
@@ -63,7 +63,9 @@ def try_(analyser: Analyser, node: tree.Call) -> Typed:
 @special("typeof")
 def typeof(analyser: Analyser, node: tree.Call) -> Typed:
     if len(node.arguments) != 1:
-        raise analyser.error("FUNCTION_NOT_FOUND", "Unexpected parameters for function typeof. Expected: typeof(t) T", node)
+        raise analyser.error(
+            "FUNCTION_NOT_FOUND", "Unexpected parameters for function typeof. Expected: typeof(t) T", node
+        )
     value = analyser.expression(node.arguments[0])
     found = literals.string(str(value.type))
     return Typed(found.sql, types.VARCHAR, found.literal)
@@ -87,9 +89,7 @@ def array_subscript(call: Invocation) -> str:
     negative = error_sql(_INVALID, f"'Array subscript is negative: ' || {index.sql}", physical)
 
     def checked(name: str) -> str:
-        long = (
-            f"'Array subscript must be less than or equal to array length: ' || {index.sql} || ' > ' || len({name})"
-        )
+        long = f"'Array subscript must be less than or equal to array length: ' || {index.sql} || ' > ' || len({name})"
         beyond = error_sql(_INVALID, long, physical)
         tests = f"WHEN {index.sql} > len({name}) THEN {beyond}"
         if not (isinstance(index.literal, int) and index.literal > 0):
