@@ -92,8 +92,8 @@ def write_with_places(tree: exp.Expr) -> tuple[str, tuple[tuple[int, int], ...]]
     try:
         text = write(tree)
     finally:
-        for node, name in marked:
-            node.set("this", name)
+        for named, name in marked:
+            named.set("this", name)
     pieces: list[str] = []
     places: list[tuple[int, int]] = []
     offset = 0

@@ -615,6 +615,9 @@ class Analysis:
         self._no_such_column(node, ".".join(parts), candidates)
 
     def _no_such_column(self, node: exp.Expr, name: str, candidates: Sequence[Field]) -> NoReturn:
+        bare = name.rpartition(".")[2]
+        if any(bare in spec.forbidden_columns for spec in self._tables.values()):
+            self._forbidden(node, bare)
         names = list(dict.fromkeys(column.name for column in candidates if column.name))
         close = tuple(difflib.get_close_matches(name.rpartition(".")[2], names, 3, 0.5))
         place = self._statement.place_of(node)

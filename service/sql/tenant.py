@@ -30,10 +30,19 @@ def scope_to(
     scan, over the table's own columns.
     """
     _rename_ctes(tree, analysis, table_names)
+    place: exp.Expr
     for scan in analysis.scans:
         conditions = [_of_customers(scan.spec, customers), *predicates.get(scan, ())]
-        scan.node.replace(_wrapped(scan, [condition for condition in conditions if condition is not None]))
+        wrapped = _wrapped(scan, [condition for condition in conditions if condition is not None])
+        place = scan.node
+        while isinstance(place.parent, exp.Subquery) and set(_parts(place.parent)) == {"this"} and "joins" not in _parts(place):
+            place = place.parent  # `(events)`: the brackets of a table alone would enclose the sub-query twice
+        place.replace(wrapped)
     return tree
+
+
+def _parts(node: exp.Expr) -> list[str]:
+    return [name for name, value in node.args.items() if value]
 
 
 def _of_customers(spec: TableSpec, customers: Collection[int] | None) -> exp.Expr | None:
