@@ -53,9 +53,10 @@ def json_expression(value: str, type_text: str, *, is_json: bool = False) -> str
     base = "json" if is_json else base_type(type_text)
     if base in _INTEGER_TYPES:
         return (
-            f"CASE WHEN regexp_full_match({value}, '-?[0-9]{{1,15}}') THEN {value}"
-            f" WHEN TRY_CAST({value} AS HUGEINT) BETWEEN -{MAXIMUM_SAFE_INTEGER} AND {MAXIMUM_SAFE_INTEGER}"
-            f" THEN {value} ELSE to_json({value})::VARCHAR END"
+            f"CASE WHEN regexp_full_match({value}, '-?(0|[1-9][0-9]{{0,14}})') THEN {value}"
+            f" WHEN regexp_full_match({value}, '-?[1-9][0-9]{{15}}')"
+            f" AND abs(TRY_CAST({value} AS BIGINT)) <= {MAXIMUM_SAFE_INTEGER} THEN {value}"
+            f" ELSE to_json({value})::VARCHAR END"
         )
     if base in _FLOAT_TYPES:
         return f"CASE WHEN regexp_full_match({value}, '{_NUMBER_TEXT}') THEN {value} ELSE to_json({value})::VARCHAR END"

@@ -49,14 +49,13 @@ def _batches(
     open_stream: Callable[[], ByteStream], column_count: int, block_bytes: int, *, skip_rows: int
 ) -> Iterator[pa.RecordBatch]:
     names = [f"c{index}" for index in range(column_count)]
-    with closing(_EndsWithNewline(open_stream())) as stream:
+    with closing(_Rows(open_stream())) as stream:
         try:
             reader = pa.csv.open_csv(
                 pa.PythonFile(stream, mode="r"),
                 read_options=pa.csv.ReadOptions(
                     block_size=block_bytes,
                     column_names=names,
-                    skip_rows_after_names=1,
                     # reads are Python calls under the interpreter lock: a second thread would not make them faster
                     use_threads=False,
                 ),
@@ -81,31 +80,50 @@ def _batches(
             skip_rows = 0
 
 
-class _EndsWithNewline(io.RawIOBase):
-    """A stream with a newline put after its last line when it has none: the reader takes a line for one that goes
-    on.
-    """
+class _Rows(io.RawIOBase):
+    """The stream without its header row (whose names may hold anything), and with a newline after its last row."""
 
     def __init__(self, stream: ByteStream) -> None:
         super().__init__()
         self._stream = stream
+        self._kept = b""
         self._last = b"\n"
+        self._is_header_skipped = False
         self._is_ended = False
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        if self._is_ended:
-            return b""
-        data = self._stream.read(size) if size >= 0 else self._stream.read()
+        if not self._is_header_skipped:
+            self._is_header_skipped = True
+            self._kept = _after_header(self._stream)
+        if self._kept:
+            data, self._kept = (self._kept, b"") if size < 0 else (self._kept[:size], self._kept[size:])
+        else:
+            data = b"" if self._is_ended else self._stream.read(size)
         if data:
             self._last = data[-1:]
             return data
-        self._is_ended = True
-        return b"" if self._last == b"\n" else b"\n"
+        is_first_end, self._is_ended = not self._is_ended, True
+        # the reader takes a last row without a newline for one that goes on
+        return b"\n" if is_first_end and self._last != b"\n" else b""
 
     def close(self) -> None:
         if not self.closed:
             self._stream.close()
         super().close()
+
+
+def _after_header(stream: ByteStream) -> bytes:
+    """Reads past the header row, which ends at the first newline outside quotes; the bytes read beyond it."""
+    is_quoted = False
+    while chunk := stream.read(2**16):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            is_quoted ^= chunk.count(b'"', start, end) % 2 == 1
+            if not is_quoted:
+                return chunk[end + 1 :]
+            start = end + 1
+        is_quoted ^= chunk.count(b'"', start) % 2 == 1
+    return b""

@@ -51,12 +51,9 @@ class SpoolReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._rows = self._index = -1
         self._rows = os.open(folder / "rows", os.O_RDONLY)
-        try:
-            self._index = os.open(folder / "index", os.O_RDONLY)
-        except BaseException:
-            os.close(self._rows)
-            raise
+        self._index = os.open(folder / "index", os.O_RDONLY)
         self._complete: tuple[int, int] | None = None
         self.page_head: tuple[object, bytes] | None = None
 
@@ -114,10 +111,10 @@ class SpoolReader:
 
     def close(self) -> None:
         """Closes the files; reading afterwards is an error."""
-        if self._rows >= 0:
-            os.close(self._rows)
-            os.close(self._index)
-            self._rows = self._index = -1
+        for descriptor in (self._rows, self._index):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._rows = self._index = -1
 
     # readers are shared between threads: the files close when the last one lets go
     __del__ = close

@@ -52,7 +52,8 @@ class Transcoder:
 
     def typed(self, batch: pa.RecordBatch) -> pa.Table:
         """The batch as a table with the columns' names and types."""
-        return self._evaluated(batch, self._typed_sql)
+        table = self._evaluated(batch, self._typed_sql)
+        return table.rename_columns([column.name for column in self._columns])
 
     def close(self) -> None:
         """Releases the connection."""
@@ -97,7 +98,5 @@ def _json_sql(columns: Sequence[OutputColumn], json_columns: frozenset[int]) -> 
 def _typed_sql(columns: Sequence[OutputColumn], json_columns: frozenset[int]) -> str:
     parts = []
     for index, column in enumerate(columns):
-        expression = typed_expression(f"c{index}", column.type, is_json=index in json_columns)
-        name = column.name.replace('"', '""')
-        parts.append(f'{expression} AS "{name}"')
+        parts.append(typed_expression(f"c{index}", column.type, is_json=index in json_columns))
     return f"SELECT {', '.join(parts)} FROM batch"  # noqa: S608 - made of our expressions and escaped names
