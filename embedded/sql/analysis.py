@@ -16,7 +16,7 @@ from datetime import datetime
 from embedded.sql import tree, types
 from embedded.sql.catalogue import Catalogue, Column, TableScan, Translation
 from embedded.sql.coercion import coerced_sql
-from embedded.sql.comparison import comparison, sort_key
+from embedded.sql.comparison import comparison, has_plain_identity, identity_key, sort_key
 from embedded.sql.expressions import ExpressionAnalyser, direction, shown
 from embedded.sql.functions import registry
 from embedded.sql.partition_predicate import partition_predicate
@@ -66,6 +66,7 @@ class Analyser(ExpressionAnalyser):
         self._relation_numbers = itertools.count()
         self._common_numbers = itertools.count()
         self._column_nodes: dict[int, str] = {}
+        self._group_items: dict[str, str] = {}
 
     # ---------------------------------------------------------------------------------- the whole
 
@@ -310,7 +311,14 @@ class Analyser(ExpressionAnalyser):
                 raise self.error("TYPE_MISMATCH", message, node)
             common.append(found)
         word = node.kind if node.distinct else f"{node.kind} ALL"
-        sql = f"({self._coerced_output(left, common)}) {word} ({self._coerced_output(right, common)})"
+        left_sql, right_sql = self._coerced_output(left, common), self._coerced_output(right, common)
+        sql = f"({left_sql}) {word} ({right_sql})"
+        if not all(map(has_plain_identity, common)) and not (node.kind == "UNION" and not node.distinct):
+            if node.kind != "UNION":
+                message = f"{node.kind} of values with time zone or maps is not supported by the embedded engine"
+                raise self.error("NOT_SUPPORTED", message, node)
+            columns = [Typed(f"c{i}", found) for i, found in enumerate(common)]
+            sql = f"SELECT {self._distinct_sql(columns)}* FROM (({left_sql}) UNION ALL ({right_sql}))"
         return Output(
             sql, [Field(f.name, t, f"c{i}") for i, (f, t) in enumerate(zip(left.fields, common, strict=True))]
         )
@@ -416,7 +424,7 @@ class Analyser(ExpressionAnalyser):
         if node.having is not None and not group_sql and not level.has_aggregate:
             group_sql = " GROUP BY ()"
         columns = ", ".join(f"{item.value.sql} AS c{i}" for i, item in enumerate(items))
-        distinct = "DISTINCT " if node.distinct else ""
+        distinct = self._distinct_sql([item.value for item in items]) if node.distinct else ""
         select = f"SELECT {distinct}{columns}"
         rest = f"{from_sql}{where_sql}{group_sql}{having_sql}"
         passes_on = not (node.distinct or node.group_by is not None or level.has_aggregate or level.has_window)
@@ -437,6 +445,11 @@ class Analyser(ExpressionAnalyser):
             return Output(self._with_ties(select, rest, resolved, query, len(items)), output)
         order = f" ORDER BY {', '.join(order_sql)}" if order_sql else ""
         return Output(f"{select}{rest}{order}{self._limit_sql(query)}", output)
+
+    def _distinct_sql(self, values: Sequence[Typed]) -> str:
+        if all(has_plain_identity(value.type) for value in values):
+            return "DISTINCT "
+        return f"DISTINCT ON ({', '.join(identity_key(value.sql, value.type) for value in values)}) "
 
     def _resolved_ordinal(self, order: str, items: list[_Item]) -> str:
         head, _, tail = order.partition(" ")
@@ -595,9 +608,17 @@ class Analyser(ExpressionAnalyser):
         level.group_sql = frozenset(keys)
         level.grouping_columns = keys if len(grouping_sets) > 1 else []
         if len(grouping_sets) == 1:
-            return f" GROUP BY {', '.join(map(_group_item, keys))}" if keys else " GROUP BY ()"
-        shown_sets = ", ".join(f"({', '.join(map(_group_item, one))})" for one in grouping_sets)
+            return f" GROUP BY {', '.join(map(self._group_item, keys))}" if keys else " GROUP BY ()"
+        shown_sets = ", ".join(f"({', '.join(map(self._group_item, one))})" for one in grouping_sets)
         return f" GROUP BY GROUPING SETS ({shown_sets})"
+
+    def _group_item(self, sql: str) -> str:
+        """A key as GROUP BY writes it; a literal there would be a position to DuckDB."""
+        if sql.lstrip("(-").rstrip(")").isdigit():
+            return f"CAST({sql} AS {physical_type(types.INTEGER)})"
+        if sql.startswith("'"):
+            return f"CAST({sql} AS VARCHAR)"
+        return self._group_items.get(sql, sql)
 
     def _group_key(self, node: tree.Expression, select: tree.Select) -> str:
         if isinstance(node, tree.IntegerLiteral):
@@ -615,6 +636,12 @@ class Analyser(ExpressionAnalyser):
         if not is_comparable(value.type):
             message = f"{value.type} is not comparable, and therefore cannot be used in GROUP BY"
             raise self.error("TYPE_MISMATCH", message, node)
+        key = identity_key(value.sql, value.type)
+        if key != value.sql:
+            # grouped by the instant, shown with the zone of any of its rows
+            shown_value = f"any_value({value.sql})"
+            self.level.group_values[value.sql] = f"(CASE WHEN grouping({key}) = 0 THEN {shown_value} END)"
+            self._group_items[value.sql] = key
         return value.sql
 
     # ---------------------------------------------------------------------------------- ORDER BY
@@ -912,15 +939,6 @@ def _grouped(sql: str, node: tree.RelationNode) -> str:
 
 def _column_names(count: int) -> str:
     return ", ".join(f"c{i}" for i in range(count))
-
-
-def _group_item(sql: str) -> str:
-    """A literal in GROUP BY would be a position to DuckDB."""
-    if sql.lstrip("(-").rstrip(")").isdigit():
-        return f"CAST({sql} AS {physical_type(types.INTEGER)})"
-    if sql.startswith("'"):
-        return f"CAST({sql} AS VARCHAR)"
-    return sql
 
 
 def _cube(sets: list[list[str]]) -> list[list[str]]:

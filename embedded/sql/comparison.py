@@ -78,6 +78,28 @@ def instant_key(sql: str, trino_type: TrinoType) -> str:
     return f"({sql}).t"
 
 
+def identity_key(sql: str, trino_type: TrinoType, depth: int = 0) -> str:
+    """What GROUP BY and DISTINCT tell values apart by: instants without their zone, maps without their order."""
+    if has_plain_identity(trino_type):
+        return sql
+    base = trino_type.base
+    if base == "array":
+        element = f"ik{depth}"
+        return f"list_transform({sql}, lambda {element}: {identity_key(element, trino_type.element, depth + 1)})"
+    if base == "map":
+        entry = f"ik{depth}"
+        key = identity_key(f"{entry}.key", trino_type.key, depth + 1)
+        value = identity_key(f"{entry}.value", trino_type.value, depth + 1)
+        pair = f"struct_pack(k := {key}, v := {value})"
+        return f"list_sort(list_transform(map_entries({sql}), lambda {entry}: {pair}))"
+    if base == "row":
+        fields = ", ".join(
+            f"f{i} := {identity_key(f'({sql}).f{i}', element, depth)}" for i, element in enumerate(trino_type.elements)
+        )
+        return f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE struct_pack({fields}) END"
+    return instant_key(sql, trino_type)
+
+
 def sort_key(sql: str, trino_type: TrinoType) -> str:
     """What ORDER BY sorts by."""
     return instant_key(sql, trino_type) if trino_type.base.endswith("with time zone") else sql
@@ -166,6 +188,4 @@ def _leaves(trino_type: TrinoType) -> list[TrinoType]:
 def distinct_from(left: str, right: str, trino_type: TrinoType, *, negated: bool) -> str:
     """IS [NOT] DISTINCT FROM: two-valued."""
     operator = "IS NOT DISTINCT FROM" if negated else "IS DISTINCT FROM"
-    if trino_type.base.endswith("with time zone"):
-        return f"({instant_key(left, trino_type)} {operator} {instant_key(right, trino_type)})"
-    return f"({left} {operator} {right})"
+    return f"({identity_key(left, trino_type)} {operator} {identity_key(right, trino_type)})"

@@ -12,7 +12,14 @@ from typing import NoReturn
 from embedded.sql import literals, tree, types
 from embedded.sql.arithmetic import arithmetic
 from embedded.sql.coercion import coerce
-from embedded.sql.comparison import comparison, distinct_from, has_plain_comparison, sort_key
+from embedded.sql.comparison import (
+    comparison,
+    distinct_from,
+    has_plain_comparison,
+    has_plain_identity,
+    identity_key,
+    sort_key,
+)
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions import registry
 from embedded.sql.functions.registry import Invocation, Match, Modifiers
@@ -139,6 +146,8 @@ class ExpressionAnalyser:
             raise
         if len(level.ungrouped) > mark and found.sql in level.group_sql:
             del level.ungrouped[mark:]
+        if level.group_values and not level.in_aggregate and found.sql in level.group_values:
+            return Typed(level.group_values[found.sql], found.type)
         return found
 
     # ---------------------------------------------------------------------------------- literals
@@ -676,7 +685,18 @@ class ExpressionAnalyser:
             del level.ungrouped[mark:]
         else:
             modifiers.over = f"OVER ({self.window_sql(node.window, node)})"
+        if node.distinct:
+            arguments = [self._distinct_argument(argument, node) for argument in arguments]
         return self.invoke(node.name, arguments, node, modifiers)
+
+    def _distinct_argument(self, argument: Typed | tree.Lambda, node: tree.Call) -> Typed | tree.Lambda:
+        """DISTINCT over values that differ only in zone or map order: count needs just what tells them apart."""
+        if isinstance(argument, tree.Lambda) or has_plain_identity(argument.type):
+            return argument
+        if node.name != "count":
+            message = f"{node.name}(DISTINCT) of {argument.type} is not supported by the embedded engine"
+            raise self.error("NOT_SUPPORTED", message, node)
+        return Typed(identity_key(argument.sql, argument.type), argument.type)
 
     def sort_sql(self, items: Sequence[tree.SortItem]) -> str:
         return ", ".join(self.sort_item_sql(item) for item in items)

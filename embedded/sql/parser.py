@@ -118,7 +118,7 @@ _CURRENT = frozenset(
 _JOIN_WORDS = frozenset(["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL"])
 _INTERVAL_UNITS = frozenset(["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER"])
 _NOT_RELATION_ALIAS = frozenset(
-    ["TABLESAMPLE", "MATCH_RECOGNIZE", "LIMIT", "OFFSET", "FETCH", "WINDOW", "ON", "USING", *RESERVED, *_JOIN_WORDS]
+    ["TABLESAMPLE", "MATCH_RECOGNIZE", "ON", "USING", *RESERVED, *_JOIN_WORDS]
 )
 #: Nesting that the analyser and DuckDB's own parser bear.
 _MAXIMUM_DEPTH = 120
@@ -225,6 +225,15 @@ class Parser:
             found.append(self.identifier().name)
         self.need(")")
         return found
+
+    def starts_clause(self) -> bool:
+        """Whether LIMIT, OFFSET, FETCH or WINDOW, words that may also be names, open their clause here."""
+        key, following = self.token.key, self.key()
+        if key in ("LIMIT", "OFFSET"):
+            return self.kind() == "integer" or following in ("?", "ALL", "-")
+        if key == "FETCH":
+            return following in ("FIRST", "NEXT")
+        return key == "WINDOW" and self.is_identifier(1) and self.key(2) == "AS"
 
     # -------------------------------------------------------------------------------------- queries
 
@@ -367,7 +376,7 @@ class Parser:
                 group_by.append(self.grouping_element())
         having = self.expression() if self.take("HAVING") else None
         windows: list[tuple[str, tree.Window]] = []
-        if self.token.key == "WINDOW" and self.is_identifier(1):
+        if self.token.key == "WINDOW" and self.starts_clause():
             self.advance()
             while True:
                 name = self.identifier()
@@ -386,7 +395,7 @@ class Parser:
         if isinstance(expression, tree.AllFields):
             columns = self.names() if self.take("AS") else None
             return tree.SelectItem(position, expression, None, columns)
-        if self.take("AS") or self.is_identifier():
+        if self.take("AS") or (self.is_identifier() and not self.starts_clause()):
             return tree.SelectItem(position, expression, self.identifier().name)
         return tree.SelectItem(position, expression, None)
 
@@ -565,7 +574,9 @@ class Parser:
                 "NOT_SUPPORTED", "MATCH_RECOGNIZE is not supported by the embedded engine", self.token.position
             )
         has_as = self.take("AS")
-        if has_as or (self.is_identifier() and self.token.key not in _NOT_RELATION_ALIAS):
+        if has_as or (
+            self.is_identifier() and self.token.key not in _NOT_RELATION_ALIAS and not self.starts_clause()
+        ):
             alias = self.identifier()
             columns = self.names() if self.token.key == "(" else None
             return tree.Aliased(alias.position, relation, alias.name, columns)

@@ -17,7 +17,7 @@ _WIDTHS = {"8": "tinyint", "16": "smallint", "32": "integer", "64": "bigint"}
 _OVERFLOW = re.compile(
     r"Overflow in (addition|subtraction|multiplication|negation|division) of (?:INT(\d+) )?\((.*?)\)"
 )
-_SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
+_NARROWED = re.compile(r"Type INT(\d+) with value (\S+) can't be cast .* destination type INT(\d+)")
 
 
 def trino_error(error: BaseException) -> TrinoError:
@@ -31,6 +31,13 @@ def trino_error(error: BaseException) -> TrinoError:
     if isinstance(error, duckdb.OutOfRangeException):
         return _out_of_range(text)
     if isinstance(error, duckdb.ConversionException):
+        narrowed = _NARROWED.search(text)
+        if narrowed is not None and narrowed[1] == "128":
+            return TrinoError("NUMERIC_VALUE_OUT_OF_RANGE", "bigint addition overflow")
+        if narrowed is not None:
+            return TrinoError(
+                "INVALID_CAST_ARGUMENT", f"Out of range for {_WIDTHS.get(narrowed[3], 'bigint')}: {narrowed[2]}"
+            )
         return TrinoError("INVALID_CAST_ARGUMENT", _first_line(text.partition(": ")[2]))
     if "More than one row returned by a subquery" in text:
         return TrinoError("SUBQUERY_MULTIPLE_ROWS", "Scalar sub-query has returned multiple rows")

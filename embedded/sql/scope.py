@@ -56,6 +56,7 @@ class Level:
     forbids_aggregates: str = ""  # the clause that may not hold aggregates, or ''
     windows: dict[str, tree.Window] = field(default_factory=dict)
     grouping_columns: list[str] | None = None
+    group_values: dict[str, str] = field(default_factory=dict)  # keys grouped by something else: how to show them
 
 
 @dataclass(slots=True)
