@@ -59,14 +59,12 @@ def varchar_to_varbinary(analyser: Analyser, value: Typed, target: TrinoType) ->
     return f"encode({value.sql})"
 
 
-@cast(*((source, target) for source in ("varchar", "char") for target in (*_NUMBERS, "boolean", "uuid", "date")))
+@cast(*((source, target) for source in ("varchar", "char") for target in (*_NUMBERS, "boolean", "uuid")))
 def text_to_value(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     return f"CAST({value.sql} AS {physical_type(target)})"
 
 
-@cast(*((source, "varchar") for source in (*_NUMBERS, "boolean", "uuid", "ipaddress", "date", "timestamp", "time")))
-@cast(("timestamp with time zone", "varchar"), ("time with time zone", "varchar"))
-@cast(("interval day to second", "varchar"), ("interval year to month", "varchar"))
+@cast(*((source, "varchar") for source in (*_NUMBERS, "boolean", "uuid", "ipaddress")))
 def value_to_varchar(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     from embedded.sql.text import text_expression
 

@@ -41,7 +41,7 @@ macro(
     "trino_zone_local(t, z)",
     "CASE WHEN z = 'UTC' THEN t ELSE make_timestamp(epoch_us(t) + trino_zone_offset(t, z)) END",
 )
-macro("trino_zone_back(l, offset)", "make_timestamp(epoch_us(l) - offset)")
+macro("trino_zone_back(l, shift)", "make_timestamp(epoch_us(l) - shift)")
 macro(
     "trino_region_instant(l, z, before, after)",
     "CASE WHEN before = after OR trino_zone_offset(trino_zone_back(l, before), z) = before "
