@@ -31,6 +31,32 @@ from service.model import (
 
 
 @dataclass(frozen=True)
+class PlanInputs:
+    """What a statement was planned from, beside its text: kept so that it can be planned again.
+
+    `customers` None is all of them. `parameters` are JSON values.
+    """
+
+    customers: tuple[int, ...] | None
+    parameters: tuple[Any, ...] = ()
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What planning made of a statement. After `valid_until` (None: never) it has to be made again: it rests on
+    now().
+    """
+
+    engine_sql: str
+    json_columns: frozenset[int] = frozenset()
+    columns: tuple[OutputColumn, ...] = ()
+    valid_until: datetime | None = None
+    statistics: Statistics = field(default_factory=Statistics)
+
+
+@dataclass(frozen=True)
 class StoredExecution:
     """A query execution with what only the service itself needs to know of it.
 
@@ -45,6 +71,8 @@ class StoredExecution:
     statement_kind: str = "SELECT"
     json_columns: frozenset[int] = frozenset()
     planned_columns: tuple[OutputColumn, ...] = ()
+    plan_inputs: PlanInputs | None = None
+    plan_valid_until: datetime | None = None
     is_strict: bool = False
     idempotency_key: str | None = None
     body_hash: str | None = None
@@ -99,6 +127,12 @@ class ExecutionStore(Protocol):
 
     def claim_start(self, query_id: str, owner: str) -> StoredExecution | None:
         """Marks the execution as being started by `owner`; None when it is terminal, another's, or to be cancelled."""
+        ...
+
+    def record_plan(self, query_id: str, owner: str, plan: Plan) -> StoredExecution | None:
+        """Replaces the plan of an execution that no engine has seen; None when it is not (any more) one of
+        `owner`'s.
+        """
         ...
 
     def release_start(self, query_id: str, owner: str) -> None:
@@ -198,6 +232,8 @@ CREATE TABLE IF NOT EXISTS executions (
     statement_kind TEXT NOT NULL,
     json_columns TEXT NOT NULL,
     planned_columns TEXT NOT NULL,
+    plan_inputs TEXT,
+    plan_valid_until INTEGER,
     is_strict INTEGER NOT NULL,
     idempotency_key TEXT,
     body_hash TEXT,
@@ -259,6 +295,21 @@ class SqliteExecutionStore:
             changed = self._update(
                 "is_starting = 1",
                 f"query_id = ? AND owner = ? AND {_UNFINISHED} AND is_cancel_requested = 0",
+                query_id,
+                owner,
+            )
+            return self.get(query_id) if changed else None
+
+    def record_plan(self, query_id: str, owner: str, plan: Plan) -> StoredExecution | None:
+        with self._writing():
+            changed = self._update(
+                "engine_sql = ?, json_columns = ?, planned_columns = ?, plan_valid_until = ?, statistics = ?",
+                f"query_id = ? AND owner = ? AND engine_id IS NULL AND is_starting = 0 AND {_UNFINISHED}",
+                plan.engine_sql,
+                _json(sorted(plan.json_columns)),
+                _json([asdict(column) for column in plan.columns]),
+                _optional(plan.valid_until, _microseconds),
+                _json(asdict(plan.statistics)),
                 query_id,
                 owner,
             )
@@ -474,6 +525,17 @@ def _columns(text: str) -> tuple[OutputColumn, ...]:
     return tuple(OutputColumn(**column) for column in orjson.loads(text))
 
 
+def _plan_inputs(text: str) -> PlanInputs:
+    members = orjson.loads(text)
+    customers = members["customers"]
+    return PlanInputs(
+        None if customers is None else tuple(customers),
+        tuple(members["parameters"]),
+        members["from_ms"],
+        members["to_ms"],
+    )
+
+
 def _failure(text: str) -> QueryFailure:
     members = orjson.loads(text)
     return QueryFailure(**{**members, "blame": Blame(members["blame"]), "suggestions": tuple(members["suggestions"])})
@@ -502,6 +564,8 @@ def _row(stored: StoredExecution) -> dict[str, object]:
         "statement_kind": stored.statement_kind,
         "json_columns": _json(sorted(stored.json_columns)),
         "planned_columns": _json([asdict(column) for column in stored.planned_columns]),
+        "plan_inputs": _optional(stored.plan_inputs, lambda inputs: _json(asdict(inputs))),
+        "plan_valid_until": _optional(stored.plan_valid_until, _microseconds),
         "is_strict": int(stored.is_strict),
         "idempotency_key": stored.idempotency_key,
         "body_hash": stored.body_hash,
@@ -542,6 +606,8 @@ def _stored(row: sqlite3.Row) -> StoredExecution:
         statement_kind=row["statement_kind"],
         json_columns=frozenset(orjson.loads(row["json_columns"])),
         planned_columns=_columns(row["planned_columns"]),
+        plan_inputs=_optional(row["plan_inputs"], _plan_inputs),
+        plan_valid_until=_optional(row["plan_valid_until"], _moment),
         is_strict=bool(row["is_strict"]),
         idempotency_key=row["idempotency_key"],
         body_hash=row["body_hash"],

@@ -53,7 +53,7 @@ from service.errors import (
     TableUnknown,
 )
 from service.estimates import Ledger, scan_estimates
-from service.executions import ExecutionStore, StoredExecution, submitted_at_microseconds
+from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution, submitted_at_microseconds
 from service.model import (
     DOWNLOAD_CONTENT_TYPES,
     MAXIMUM_RESULTS_PER_PAGE,
@@ -150,6 +150,7 @@ class QueryService:
             owner=ownership.owner,
             clock=clock,
             on_change=self._changed,
+            plan_again=self._plan_again,
             maximum_attempts=self._settings.maximum_attempts,
         )
         self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
@@ -343,12 +344,7 @@ class QueryService:
             query=request.query,
             retention_minutes=request.retention_minutes,
             submitted_at=self._clock(),
-            statistics=Statistics(
-                partitions_scanned=sum(estimate.partition_count for estimate in estimates),
-                partitions_skipped=sum(estimate.partitions_skipped for estimate in estimates),
-                objects_scanned=sum(estimate.object_count for estimate in estimates),
-                bytes_skipped=sum(estimate.bytes_skipped for estimate in estimates),
-            ),
+            statistics=_planned_statistics(estimates),
         )
         return StoredExecution(
             execution=execution,
@@ -357,10 +353,33 @@ class QueryService:
             statement_kind=str(planned.kind),
             json_columns=frozenset(planned.json_columns),
             planned_columns=tuple(planned.columns),
+            plan_inputs=PlanInputs(
+                None if caller.customers is None else tuple(sorted(caller.customers)),
+                tuple(request.parameters),
+                request.from_ms,
+                request.to_ms,
+            ),
+            plan_valid_until=planned.valid_until,
             is_strict=request.strict,
             idempotency_key=request.idempotency_key,
             body_hash=body_hash,
             owner=self._ownership.owner,
+        )
+
+    def _plan_again(self, stored: StoredExecution) -> Plan:
+        """The plan as it is now, for a query that waited longer than its first plan is valid."""
+        execution, inputs = stored.execution, stored.plan_inputs or PlanInputs(customers=())
+        customers = None if inputs.customers is None else frozenset(inputs.customers)
+        caller = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
+        time_range = TimeRange(inputs.from_ms, inputs.to_ms)
+        planned = self._planner.plan(execution.query, caller, time_range=time_range, parameters=inputs.parameters)
+        estimates = scan_estimates(self._ledger, planned.tables)
+        return Plan(
+            planned.sql,
+            frozenset(planned.json_columns),
+            tuple(planned.columns),
+            planned.valid_until,
+            _planned_statistics(estimates),
         )
 
     def _same_query(self, earlier: StoredExecution, body_hash: str) -> QueryExecution:
@@ -623,6 +642,15 @@ class QueryService:
         self._spools.close()
         self._ownership.release()
         self._store.close()
+
+
+def _planned_statistics(estimates: Sequence[TableScanEstimate]) -> Statistics:
+    return Statistics(
+        partitions_scanned=sum(estimate.partition_count for estimate in estimates),
+        partitions_skipped=sum(estimate.partitions_skipped for estimate in estimates),
+        objects_scanned=sum(estimate.object_count for estimate in estimates),
+        bytes_skipped=sum(estimate.bytes_skipped for estimate in estimates),
+    )
 
 
 def _is_query_id(text: str) -> bool:

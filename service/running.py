@@ -1,8 +1,8 @@
 """One query from the queue to its end: start, wait, spool, finish. What a crash between any two steps leaves behind,
 the next `drive` of the same query takes up:
 
-    crash before the engine was asked     -> it is asked now
-    crash after, before its id was kept   -> asked again with the same token: the same execution
+    crash before the engine was asked     -> it is asked now (with a new plan, where the old one rested on a now() gone
+    by) crash after, before its id was kept   -> asked again with the same token: the same execution
     crash while it ran                    -> waited for again by its id
     crash while the result was spooled    -> spooled again from the engine's result object
     crash after the end was recorded      -> nothing to do; a spool that is not complete is written again on demand
@@ -29,8 +29,8 @@ from service.engine import (
     EngineExecutionLost,
     MalformedRows,
 )
-from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure
-from service.executions import Ending, ExecutionStore, StoredExecution
+from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure, StatementError
+from service.executions import Ending, ExecutionStore, Plan, StoredExecution
 from service.model import (
     MAXIMUM_RESULTS_PER_PAGE,
     OutputColumn,
@@ -73,6 +73,7 @@ class QueryRunner:
         owner: str,
         clock: Callable[[], datetime],
         on_change: Callable[[str], None],
+        plan_again: Callable[[StoredExecution], Plan],
         maximum_attempts: int = 2,
     ) -> None:
         self._store = store
@@ -81,6 +82,7 @@ class QueryRunner:
         self._owner = owner
         self._clock = clock
         self._on_change = on_change
+        self._plan_again = plan_again
         self._maximum_attempts = maximum_attempts
         self.is_stopping = Event()
 
@@ -102,6 +104,11 @@ class QueryRunner:
             return RunOutcome.GIVEN_BACK
         except QueryFailed as error:
             return self._failed(stored, error.failure)
+        except StatementError as error:  # planned again, and a table or column is no longer there
+            failure = QueryFailure(
+                error.code, error.detail, Blame.USER, False, error.line, error.column, error.suggestions
+            )
+            return self._failed(stored, failure)
         except ResultUnreadable as error:
             return self._failed(stored, QueryFailure("ResultUnreadable", str(error), Blame.ENGINE))
         except Exception:
@@ -164,6 +171,7 @@ class QueryRunner:
         if stored.is_cancel_requested and not stored.is_starting:
             self._end(stored, Ending(QueryStatus.CANCELLED, self._clock()))
             return None
+        stored = self._with_valid_plan(stored)
         # cancelled after a crash between start and record: the engine may run it, and only the token finds out
         if not stored.is_cancel_requested and self._store.claim_start(query_id, self._owner) is None:
             current = self._store.get(query_id)
@@ -173,6 +181,13 @@ class QueryRunner:
         started = self._store.record_started(query_id, engine_id, QueryStatus.QUEUED, self._clock())
         self._on_change(query_id)
         return started
+
+    def _with_valid_plan(self, stored: StoredExecution) -> StoredExecution:
+        """The execution, planned again when it waited so long that the now() it was planned with is history."""
+        is_stale = stored.plan_valid_until is not None and stored.plan_valid_until <= self._clock()
+        if not is_stale or stored.is_starting:  # once the engine may have been asked, its SQL belongs to its token
+            return stored
+        return self._store.record_plan(stored.query_id, self._owner, self._plan_again(stored)) or stored
 
     def _progressed(self, stored: StoredExecution, execution: EngineExecution) -> None:
         statistics = self._statistics(stored, execution.statistics)

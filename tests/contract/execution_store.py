@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from service.errors import Blame, QueryFailure
-from service.executions import Ending, ExecutionStore, StoredExecution, submitted_at_microseconds
+from service.executions import Ending, ExecutionStore, Plan, PlanInputs, StoredExecution, submitted_at_microseconds
 from service.model import OutputColumn, QueryExecution, QueryStatus, QueryWarning, Statistics
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
@@ -44,6 +44,8 @@ class ExecutionStoreContract:
             key_id="k",
             json_columns=frozenset({1, 3}),
             planned_columns=(OutputColumn("a", "array(bigint)"),),
+            plan_inputs=PlanInputs((11000,), ("x", 1, None, 1.5), 1, None),
+            plan_valid_until=NOW,
             is_strict=True,
             idempotency_key="i",
             body_hash="h",
@@ -114,6 +116,19 @@ class ExecutionStoreContract:
         released = store.get(query_id)
         assert released is not None
         assert not released.is_starting
+
+    def test_a_plan_is_replaced_until_the_engine_may_know_it(self, open_store: OpenStore) -> None:
+        store = open_store()
+        query_id = store.insert(execution()).query_id
+        plan = Plan("SELECT 2", frozenset({1}), (OutputColumn("b", "date"),), NOW, Statistics(partitions_scanned=2))
+        assert store.record_plan(query_id, "p2", plan) is None
+        planned = store.record_plan(query_id, "p1", plan)
+        assert planned is not None
+        assert planned.engine_sql == "SELECT 2"
+        assert planned.plan_valid_until == NOW
+        assert planned.execution.statistics.partitions_scanned == 2
+        store.claim_start(query_id, "p1")
+        assert store.record_plan(query_id, "p1", plan) is None
 
     def test_cancelling_before_the_engine_knows_ends_at_once(self, open_store: OpenStore) -> None:
         store = open_store()

@@ -42,13 +42,17 @@ class FakePlanner:
 
     def __init__(self) -> None:
         self.tables: tuple[PlannedTable, ...] = ()
+        self.valid_until: datetime | None = None
+        self.plan_count = 0
 
     def plan(
         self, sql: str, caller: Caller, *, time_range: TimeRange = _ANY_TIME, parameters: Sequence[object] = ()
     ) -> PlannedStatement:
         if sql == "syntax error":
             raise InvalidQuerySyntax("line 1:1: mismatched input 'syntax'", line=1, column=1)
-        return PlannedStatement(sql=sql, kind="SELECT", tables=self.tables)
+        self.plan_count += 1
+        engine_sql = sql.replace("{plan}", str(self.plan_count))
+        return PlannedStatement(engine_sql, "SELECT", self.tables, valid_until=self.valid_until)
 
 
 @dataclass

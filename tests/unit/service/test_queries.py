@@ -403,6 +403,25 @@ def test_an_estimate_over_the_limit_is_refused_before_it_runs(world: World, serv
     assert len(world.athena.runs) == 1
 
 
+def test_a_query_that_waited_past_its_plan_is_planned_again(world: World, serve: Serve) -> None:
+    world.limits = SchedulerLimits(maximum_concurrent=1)
+    world.athena.answers["slow"] = Answer()
+
+    async def use(service: QueryService) -> None:
+        await service.submit(QueryRequest("slow"), ALICE)
+        while not world.athena.runs:
+            await asyncio.sleep(0.005)
+        world.planner.valid_until = world.clock.now.replace(minute=1)
+        waiting = await service.submit(QueryRequest("plan {plan}"), ALICE)
+        world.clock.advance(minutes=2)
+        world.planner.valid_until = None
+        world.athena.answers["slow"].released.set()
+        await service.status(waiting.query_id, ALICE, wait_seconds=10)
+
+    serve(use)
+    assert world.athena.started() == ["slow", "plan 3"]
+
+
 def test_validate_tells_every_problem_and_runs_nothing(world: World, serve: Serve) -> None:
     async def use(service: QueryService) -> Any:
         return await service.validate(QueryRequest("syntax error", retention_minutes=0), ALICE)

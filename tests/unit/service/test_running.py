@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service import result_csv
-from service.executions import SqliteExecutionStore, StoredExecution
+from service.executions import Plan, SqliteExecutionStore, StoredExecution
 from service.model import QueryExecution, QueryStatus
 from service.ownership import LocalOwnership
 from service.pages import page
@@ -94,7 +94,13 @@ class Process:
             store = Killing(store, countdown, STORE_STEPS)
             engine = Killing(engine, countdown, ENGINE_STEPS)
         self.runner = QueryRunner(
-            store, engine, self.spools, owner=self.ownership.owner, clock=world.clock, on_change=lambda query_id: None
+            store,
+            engine,
+            self.spools,
+            owner=self.ownership.owner,
+            clock=world.clock,
+            on_change=lambda query_id: None,
+            plan_again=lambda stored: Plan("SELECT n"),
         )
         self.scheduler = Scheduler(self.store, self.runner, self.ownership, SchedulerLimits(maximum_concurrent=1))
 
