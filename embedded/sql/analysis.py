@@ -21,21 +21,12 @@ from embedded.sql.expressions import ExpressionAnalyser, direction, shown
 from embedded.sql.functions import registry
 from embedded.sql.partition_predicate import partition_predicate
 from embedded.sql.physical import physical_type, quoted
-from embedded.sql.scope import Field, Level, Output, Scan, Scope
+from embedded.sql.scope import CommonTable, Field, Level, Output, Scan, Scope
 from embedded.sql.tokens import Source
 from embedded.sql.typed import Typed
 from embedded.sql.types import BIGINT, UNKNOWN, TrinoType, common_super_type, is_comparable, is_orderable
 
 _MAXIMUM_GROUPING_SETS = 2048
-
-
-@dataclass(slots=True)
-class _CommonTable:
-    """A WITH query in reach: its DuckDB name and its fields."""
-
-    token: str
-    fields: list[Field]
-    is_used: bool = False
 
 
 @dataclass(slots=True)
@@ -62,7 +53,7 @@ class Analyser(ExpressionAnalyser):
         super().__init__(Source(sql), now=now, database=database, parameters=parameters)
         self.catalogue = catalogue
         self.scans: list[Scan] = []
-        self.common_tables: list[dict[str, _CommonTable]] = []
+        self.common_tables: list[dict[str, CommonTable]] = []
         self._relation_numbers = itertools.count()
         self._common_numbers = itertools.count()
         self._column_nodes: dict[int, str] = {}
@@ -82,7 +73,9 @@ class Analyser(ExpressionAnalyser):
         )
 
     def _table_scan(self, scan: Scan) -> TableScan:
-        predicate = partition_predicate(scan.predicates, self._column_nodes) if scan.predicates else None
+        # a WITH query that is read twice has one scan: what one reading leaves out the other may want
+        conjuncts = [term for term, through in scan.predicates if all(table.reads == 1 for table in through)]
+        predicate = partition_predicate(conjuncts, self._column_nodes) if conjuncts else None
         return TableScan(scan.database, scan.table, scan.token, tuple(scan.used.values()), predicate, scan.catalog)
 
     def alias(self) -> str:
@@ -102,10 +95,10 @@ class Analyser(ExpressionAnalyser):
     def query(self, node: tree.Query, outer: Scope | None) -> Output:
         if not node.common_tables:
             return self._query_body(node, outer)
-        reach: dict[str, _CommonTable] = {}
+        reach: dict[str, CommonTable] = {}
         self.common_tables.append(reach)
         try:
-            parts: list[tuple[_CommonTable, str]] = []
+            parts: list[tuple[CommonTable, str]] = []
             is_recursive = False
             for common in node.common_tables:
                 key = common.name.lower()
@@ -126,15 +119,13 @@ class Analyser(ExpressionAnalyser):
             output = self._query_body(node, outer)
         finally:
             self.common_tables.pop()
-        used = [
-            f"{table.token}({_column_names(len(table.fields))}) AS ({sql})" for table, sql in parts if table.is_used
-        ]
+        used = [f"{table.token}({_column_names(len(table.fields))}) AS ({sql})" for table, sql in parts if table.reads]
         if not used:
             return output
         word = "WITH RECURSIVE" if is_recursive else "WITH"
         return Output(f"{word} {', '.join(used)} {output.sql}", output.fields)
 
-    def _common_table(self, node: tree.CommonTable, fields: list[Field]) -> _CommonTable:
+    def _common_table(self, node: tree.CommonTable, fields: list[Field]) -> CommonTable:
         token = f"w{next(self._common_numbers)}"
         names: list[str | None] = [field.name for field in fields]
         if node.columns is not None:
@@ -143,14 +134,14 @@ class Analyser(ExpressionAnalyser):
                 raise self.error("MISMATCHED_COLUMN_ALIASES", message, node)
             names = list(node.columns)
         renamed = [
-            Field(name, field.type, f"c{i}", origin=field.origin)
+            Field(name, field.type, f"c{i}", origin=field.origin, through=field.through)
             for i, (name, field) in enumerate(zip(names, fields, strict=True))
         ]
-        return _CommonTable(token, renamed)
+        return CommonTable(token, renamed)
 
     def _recursive_table(
-        self, node: tree.CommonTable, outer: Scope | None, reach: dict[str, _CommonTable]
-    ) -> tuple[_CommonTable, str] | None:
+        self, node: tree.CommonTable, outer: Scope | None, reach: dict[str, CommonTable]
+    ) -> tuple[CommonTable, str] | None:
         """A WITH RECURSIVE table whose query is `base UNION [ALL] step`; None when it does not refer to itself."""
         body: tree.Body = node.query.body
         while isinstance(body, tree.Query) and not body.order_by and body.limit is None:
@@ -312,7 +303,8 @@ class Analyser(ExpressionAnalyser):
             common.append(found)
         word = node.kind if node.distinct else f"{node.kind} ALL"
         left_sql, right_sql = self._coerced_output(left, common), self._coerced_output(right, common)
-        sql = f"({left_sql}) {word} ({right_sql})"
+        unchanged = left_sql is left.sql and left.chain == word
+        sql = f"{left_sql} {word} ({right_sql})" if unchanged else f"({left_sql}) {word} ({right_sql})"
         if not all(map(has_plain_identity, common)) and not (node.kind == "UNION" and not node.distinct):
             if node.kind != "UNION":
                 message = f"{node.kind} of values with time zone or maps is not supported by the embedded engine"
@@ -435,6 +427,7 @@ class Analyser(ExpressionAnalyser):
                 item.value.type,
                 f"c{i}",
                 origin=item.field.origin if item.field is not None and passes_on and not limited else None,
+                through=item.field.through if item.field is not None else (),
             )
             for i, item in enumerate(items)
         ]
@@ -472,19 +465,19 @@ class Analyser(ExpressionAnalyser):
 
     def _note_partition_predicate(self, term: tree.Expression, mark: int) -> None:
         references = self.referenced[mark:]
-        origins = [field.origin for _, field in references]
-        if not origins or origins[0] is None:
+        if not references or references[0][1].origin is None:
             return
-        scan = origins[0][0]
-        if scan.is_outer:
-            return
-        for origin in origins:
-            if origin is None or origin[0] is not scan or not scan.columns[origin[1]].is_partition_key:
+        scan = references[0][1].origin[0]
+        for _, field in references:
+            # a column of an outer query says nothing about which of its rows this WHERE keeps
+            if field.origin is None or field.origin[0] is not scan or field.level is not self.level:
+                return
+            if not scan.columns[field.origin[1]].is_partition_key:
                 return
         for reference, field in references:
             assert field.origin is not None
             self._column_nodes[id(reference)] = field.origin[1]
-        scan.predicates.append(term)
+        scan.predicates.append((term, references[0][1].through))
 
     # ---------------------------------------------------------------------------------- select items
 
@@ -702,7 +695,8 @@ class Analyser(ExpressionAnalyser):
     def _derived(self, output: Output, prefix: str) -> tuple[str, list[Field]]:
         alias = self.alias()
         fields = [
-            Field(field.name, field.type, f"{alias}.c{i}", origin=field.origin) for i, field in enumerate(output.fields)
+            Field(field.name, field.type, f"{alias}.c{i}", origin=field.origin, through=field.through)
+            for i, field in enumerate(output.fields)
         ]
         return f"{prefix}({output.sql}) AS {alias}", fields
 
@@ -712,10 +706,12 @@ class Analyser(ExpressionAnalyser):
             for reach in reversed(self.common_tables):
                 common = reach.get(parts[0])
                 if common is not None:
-                    common.is_used = True
+                    common.reads += 1
                     alias = self.alias()
                     fields = [
-                        Field(f.name, f.type, f"{alias}.c{i}", (parts[0],), origin=f.origin)
+                        Field(
+                            f.name, f.type, f"{alias}.c{i}", (parts[0],), origin=f.origin, through=(*f.through, common)
+                        )
                         for i, f in enumerate(common.fields)
                     ]
                     return f"{common.token} AS {alias}", fields
@@ -759,7 +755,7 @@ class Analyser(ExpressionAnalyser):
                 message = f"Column alias list has {len(node.columns)} entries but '{node.alias}' has {len(visible)} columns available"
                 raise self.error("MISMATCHED_COLUMN_ALIASES", message, node)
             renamed = [
-                Field(name, field.type, field.sql, qualifier, origin=field.origin)
+                Field(name, field.type, field.sql, qualifier, origin=field.origin, through=field.through)
                 for name, field in zip(node.columns, visible, strict=True)
             ]
             for new, old in zip(renamed, visible, strict=True):
@@ -863,14 +859,11 @@ class Analyser(ExpressionAnalyser):
 
     def _join(self, node: tree.Join, around: Scope) -> tuple[str, list[Field]]:
         left_sql, left = self._relation(node.left, around)
-        first_right_scan = len(self.scans)
         # the right side of RIGHT and FULL joins does not see the left
         in_reach = [] if node.kind in ("RIGHT", "FULL") else [*around.fields, *left]
         right_around = Scope(in_reach, around.parent, None)
         right_sql, right = self._relation(node.right, right_around)
         if node.kind in ("LEFT", "FULL"):
-            for scan in self.scans[first_right_scan:]:
-                scan.is_outer = True
             for field in right:
                 field.origin = None
         if node.kind in ("RIGHT", "FULL"):
@@ -924,7 +917,7 @@ class Analyser(ExpressionAnalyser):
             conditions.append(comparison("=", a, b))
             sql = {"RIGHT": b.sql, "FULL": f"COALESCE({a.sql}, {b.sql})"}.get(node.kind, a.sql)
             origin = pair[0].origin if node.kind in ("INNER", "LEFT") and a.type == pair[0].type else None
-            merged.append(Field(pair[0].name, a.type, sql, origin=origin))
+            merged.append(Field(pair[0].name, a.type, sql, origin=origin, through=pair[0].through))
         rest = [field for field in [*left, *right] if id(field) not in taken]
         sql = f"{left_sql} {word} {_grouped(right_sql, node.right)} ON {' AND '.join(conditions)}"
         return sql, [*merged, *rest]

@@ -117,9 +117,7 @@ _CURRENT = frozenset(
 )
 _JOIN_WORDS = frozenset(["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL"])
 _INTERVAL_UNITS = frozenset(["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER"])
-_NOT_RELATION_ALIAS = frozenset(
-    ["TABLESAMPLE", "MATCH_RECOGNIZE", "ON", "USING", *RESERVED, *_JOIN_WORDS]
-)
+_NOT_RELATION_ALIAS = frozenset(["TABLESAMPLE", "MATCH_RECOGNIZE", "ON", "USING", *RESERVED, *_JOIN_WORDS])
 #: Nesting that the analyser and DuckDB's own parser bear.
 _MAXIMUM_DEPTH = 120
 
@@ -574,9 +572,7 @@ class Parser:
                 "NOT_SUPPORTED", "MATCH_RECOGNIZE is not supported by the embedded engine", self.token.position
             )
         has_as = self.take("AS")
-        if has_as or (
-            self.is_identifier() and self.token.key not in _NOT_RELATION_ALIAS and not self.starts_clause()
-        ):
+        if has_as or (self.is_identifier() and self.token.key not in _NOT_RELATION_ALIAS and not self.starts_clause()):
             alias = self.identifier()
             columns = self.names() if self.token.key == "(" else None
             return tree.Aliased(alias.position, relation, alias.name, columns)

@@ -19,8 +19,16 @@ class Scan:
     table: str
     columns: dict[str, Column]
     used: dict[str, Column] = field(default_factory=dict)
-    is_outer: bool = False  # on the side of an outer join that is filled with NULLs
-    predicates: list[tree.Expression] = field(default_factory=list)
+    predicates: list[tuple[tree.Expression, tuple[CommonTable, ...]]] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class CommonTable:
+    """A WITH query in reach: its DuckDB name, its fields, and how often the query reads it."""
+
+    token: str
+    fields: list[Field]
+    reads: int = 0
 
 
 @dataclass(slots=True)
@@ -34,6 +42,7 @@ class Field:
     level: Level | None = None
     scan: Scan | None = None
     origin: tuple[Scan, str] | None = None  # the table column this field passes on unchanged
+    through: tuple[CommonTable, ...] = ()  # the WITH queries between the table column and this field
     is_hidden: bool = False
     key: str = ""
 
@@ -81,3 +90,4 @@ class Output:
 
     sql: str
     fields: list[Field]
+    chain: str = ""  # 'UNION ALL' when `sql` is a chain of that operation, which may grow without parentheses
