@@ -17,6 +17,8 @@ from embedded.aws_shape import aware_datetime
 def to_json(shape: Any, value: Any) -> Any:
     """A value of `shape`, as botocore takes or gives it, in types that a JSON writer knows."""
     kind = shape.type_name
+    if kind in {"structure", "list", "map"} and _is_plain(shape):
+        return value
     if kind == "structure":
         members = shape.members
         return {
@@ -36,6 +38,38 @@ def to_json(shape: Any, value: Any) -> Any:
     if kind in {"integer", "long"} and isinstance(value, Decimal):
         return int(value)
     return value
+
+
+_plain: dict[int, tuple[Any, bool]] = {}
+
+
+def _is_plain(shape: Any) -> bool:
+    """Whether values of a shape are JSON as they are: no timestamps, blobs or renamed members anywhere in it.
+
+    Most of a page of query results is; then nothing has to be copied. Remembered by the shape's identity; the shape is
+    kept beside the answer, so that its identity is never another's.
+    """
+    known = _plain.get(id(shape))
+    if known is None:
+        known = _plain[id(shape)] = (shape, _found_plain(shape, set()))
+    return known[1]
+
+
+def _found_plain(shape: Any, met: set[str]) -> bool:
+    kind = shape.type_name
+    if kind in {"timestamp", "blob"}:
+        return False
+    if shape.name in met:
+        return True
+    met.add(shape.name)
+    if kind == "structure":
+        return all(
+            member.serialization.get("name", name) == name and _found_plain(member, met)
+            for name, member in shape.members.items()
+        )
+    if kind == "list":
+        return _found_plain(shape.member, met)
+    return kind != "map" or _found_plain(shape.value, met)
 
 
 class WrongTypeError(ValueError):

@@ -251,6 +251,8 @@ class AwsClient:
     """The code of the error for what `OperationValidator.constraint_violations` finds."""
     unsupported_error_code: ClassVar[str] = "UnsupportedOperationException"
     """The code of the error for an operation the service has and the embedded one lacks."""
+    unsupported_http_status: ClassVar[int] = 400
+    """S3 has an HTTP status of its own for what is not implemented; the JSON services answer 400."""
 
     def __init__(self) -> None:
         self._shape = ServiceShape.load(self.service_name)
@@ -314,7 +316,7 @@ class AwsClient:
             operation_name,
             self.unsupported_error_code,
             f"The embedded {self.service_name} does not implement {subject}.",
-            http_status=501,
+            http_status=self.unsupported_http_status,
         )
 
     def _prepare(self, operation_name: str, arguments: Request) -> None:

@@ -124,6 +124,7 @@ class S3(AwsClient):
     service_name: ClassVar[str] = "s3"
     constraint_error_code: ClassVar[str] = "InvalidArgument"
     unsupported_error_code: ClassVar[str] = "NotImplemented"
+    unsupported_http_status: ClassVar[int] = 501
 
     def __init__(self, root: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         super().__init__()
@@ -135,6 +136,11 @@ class S3(AwsClient):
         self._folder_for_file = threading.Lock()
 
     # --- the short cuts of the embedded Athena -------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the buckets, without symbolic links."""
+        return self._root
 
     def path(self, bucket: str, key: str) -> Path:
         """The file that holds, or would hold, an object; never one outside the bucket's folder.

@@ -1,0 +1,112 @@
+"""The endpoint as a process: gunicorn with one worker and many threads over a data directory.
+
+One process, because the embedded Athena owns a DuckDB instance; threads, because its clients wait. Connections are kept
+open, since an SDK's next call comes at once. Everything is made in the worker, after the fork.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # ships no types
+
+from embedded.athena import Athena
+from embedded.glue import Glue
+from embedded.s3 import S3
+from embedded.server.application import create_app
+
+THREAD_COUNT = 48
+KEEP_ALIVE_SECONDS = 75
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """Where the services of one data directory keep their things (the layout is shared with the query service)."""
+
+    path: Path
+
+    @property
+    def objects(self) -> Path:
+        return self.path / "s3"
+
+    @property
+    def catalogue(self) -> Path:
+        return self.path / "catalogue.sqlite"
+
+    @property
+    def athena(self) -> Path:
+        return self.path / "athena.sqlite"
+
+    @property
+    def temporary(self) -> Path:
+        return self.path / "tmp"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The three services of one data directory."""
+
+    athena: Athena
+    glue: Glue
+    s3: S3
+
+    @classmethod
+    def open(cls, directory: DataDirectory) -> Services:
+        """Opens them over a data directory, which is made when absent."""
+        directory.path.mkdir(parents=True, exist_ok=True)
+        directory.temporary.mkdir(exist_ok=True)
+        s3, glue = S3(directory.objects), Glue(directory.catalogue)
+        athena = Athena(glue=glue, s3=s3, path=directory.athena, temporary_directory=directory.temporary)
+        return cls(athena, glue, s3)
+
+    def close(self) -> None:
+        """Stops what runs and lets go of files."""
+        self.athena.close()
+        self.glue.close()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
+    def __init__(self, directory: DataDirectory, options: dict[str, Any]) -> None:
+        self._directory = directory
+        self._services: Services | None = None
+        self._options = {**options, "worker_exit": self._close}
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        self._services = Services.open(self._directory)
+        return create_app(athena=self._services.athena, glue=self._services.glue, s3=self._services.s3)
+
+    def _close(self, _server: Any, _worker: Any) -> None:
+        if self._services is not None:
+            self._services.close()
+
+
+def serve(host: str, port: int, data_dir: Path, *, thread_count: int = THREAD_COUNT, announce: Any = print) -> None:
+    """Serves until interrupted. Port 0 takes a free one; `announce` is called with the line that tells the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=512, reuse_port=False)
+    listener.set_inheritable(True)
+    shown = f"[{host}]" if ":" in host else host
+    announce(f"Embedded AWS (Athena, Glue, S3) on http://{shown}:{listener.getsockname()[1]}, data in {data_dir}")
+    options = {
+        "bind": [f"fd://{listener.fileno()}"],
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": thread_count,
+        "keepalive": KEEP_ALIVE_SECONDS,
+        "timeout": 0,
+        "graceful_timeout": 5,
+        "limit_request_line": 8190,
+        "limit_request_field_size": 16380,
+        "proc_name": "data-hist-aws",
+        "loglevel": "warning",
+        "control_socket_disable": True,
+    }
+    _Server(DataDirectory(data_dir), options).run()
