@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,6 +133,7 @@ def created_numbers() -> st.SearchStrategy[Term]:
             Term("createdtimestamp * 1e0", lambda t: float(t)),
             Term("cast(createdtimestamp as double)", lambda t: float(t)),
             Term("(createdtimestamp / 60000) * 60000", lambda t: truncate_division(t, 60000) * 60000),
+            Term("createdtimestamp / 3600000 * 3600000", lambda t: truncate_division(t, 3_600_000) * 3_600_000),
             Term("-(-createdtimestamp)", lambda t: t),
             Term("to_unixtime(from_unixtime(createdtimestamp / 1000)) * 1000", lambda t: t // 1000 * 1000.0),
         ]
@@ -331,7 +333,7 @@ SHAPES = [
 ]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     predicate=predicates(),
     shape=st.sampled_from(SHAPES),
@@ -378,3 +380,36 @@ def test_a_plain_range_prunes_to_its_own_partitions(start: int, length: int, see
 def test_the_generator_speaks_the_language() -> None:
     """Guards the property above against being empty: each form parses."""
     assert read("SELECT 1 FROM events WHERE from_unixtime(createdtimestamp / 1000) at time zone 'Asia/Tokyo' > now()").tree
+
+
+def _forms() -> list[tuple[str, Term]]:
+    forms: list[tuple[str, Term]] = []
+    for unit, strategy in (("ms", created_numbers()), ("s", created_seconds()), ("moment", created_moments())):
+        forms.extend((unit, term) for term in strategy.elements)  # type: ignore[attr-defined]  # of sampled_from
+    return forms
+
+
+def _constant(unit: str, moment: datetime) -> Term:
+    value = ms(moment)
+    if unit == "ms":
+        return Term(str(value), lambda _: value)
+    if unit == "s":
+        return Term(str(value // 1000), lambda _: value // 1000)
+    return Term(f"timestamp '{moment.strftime('%Y-%m-%d %H:%M:%S')}'", lambda _: moment)
+
+
+@pytest.mark.parametrize("sign", [sign for sign in COMPARISONS if sign != "<>"])
+@pytest.mark.parametrize(("unit", "form"), _forms(), ids=[form.sql for _, form in _forms()])
+def test_each_form_alone_never_loses_a_row(unit: str, form: Term, sign: str) -> None:
+    chance = random.Random(form.sql + sign)
+    compare = COMPARISONS[sign]
+    for _ in range(8):
+        moment = CENTRE + timedelta(seconds=chance.randint(-300_000, 300_000))
+        constant = _constant(unit, chance.choice([moment, moment.replace(second=59), moment.replace(minute=0, second=0)]))
+        condition = scan_conditions(plan(f"SELECT 1 FROM events WHERE {form.sql} {sign} {constant.sql}", None).sql)[0]
+        assert not isinstance(condition, exp.Boolean), "this form is promised to prune"
+        term = Term("", lambda t, constant=constant: compare(form.of(t), constant.of(t))).with_edges(constant)
+        for t in [*term.near, *(ms(moment) + chance.randint(-90_000_000, 90_000_000) for _ in range(40))]:
+            if term.of(t):
+                for shift in (-SKEW_MS, LATE_MS):
+                    assert holds(condition, placed(t, shift)), (t, condition.sql())
