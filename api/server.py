@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from types import FrameType
 from typing import Any
@@ -71,8 +72,11 @@ class GracefulServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: Settings) -> None:
-    """Serves until a signal ends it. Raises SettingsError before anything listens when the address is not safe."""
+def serve(settings: Settings) -> int:
+    """Serves until a signal ends it; the exit code.
+
+    Raises SettingsError, before anything listens, when the address is not safe.
+    """
     log = json_log(sys.stderr.buffer, settings.log_level)
     route_library_logs(log, settings.log_level)
     for sentence in unknown_settings(os.environ):
@@ -100,7 +104,13 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     server = GracefulServer(config, stopping, log)
-    server.run()
-    log.info("stopped")
-    if not server.started:
-        raise SystemExit(3)
+    signal.signal(signal.SIGTERM, _exit_cleanly)  # uvicorn raises the signal once more after its graceful stop
+    try:
+        server.run()
+    finally:
+        log.info("stopped")
+    return 0 if server.started else 3
+
+
+def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
