@@ -8,18 +8,14 @@ import ipaddress
 import json
 import re
 import uuid
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from datetime import date
 
-from embedded.sql import types
+from embedded.sql import datetime_text, types
 from embedded.sql.errors import TrinoError
 from embedded.sql.physical import physical_type, text_literal
+from embedded.sql.time_zone import falls_in_gap, normal_zone, offset_minutes
 from embedded.sql.typed import Typed
 from embedded.sql.types import TrinoType, char, decimal, varchar
-
-PICOSECONDS_OF_DAY = 86_400 * 10**12
 
 
 def null(trino_type: TrinoType = types.UNKNOWN) -> Typed:
@@ -77,104 +73,6 @@ def double(text: str) -> Typed:
 # --------------------------------------------------------------------------------------------- dates and times
 
 
-def days_from_civil(year: int, month: int, day: int) -> int:
-    """Days since 1970-01-01 in the proleptic Gregorian calendar, for any year."""
-    year -= month <= 2
-    era = year // 400
-    year_of_era = year - era * 400
-    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
-    return era * 146_097 + day_of_era - 719_468
-
-
-def _days_of_month(year: int, month: int) -> int:
-    if month == 2:
-        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
-    return 30 if month in (4, 6, 9, 11) else 31
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedTimestamp:
-    """A local date and time as written: microseconds since 1970 of the local clock, picoseconds beyond, zone or None."""
-
-    micros: int
-    picos: int
-    precision: int
-    zone: str | None
-
-
-_TIMESTAMP = re.compile(
-    r"\s*([+-]?\d{4,})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?)?\s*(\S.*?)?\s*"
-)
-_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})|([+-])(\d{1,2})")
-
-
-def parse_timestamp(text: str) -> ParsedTimestamp | None:
-    """Trino's timestamp texts: `2020-5-1`, `2020-05-01 12:34`, `... 12:34:56.123456789 Asia/Kathmandu`. None if not one."""
-    match = _TIMESTAMP.fullmatch(text)
-    if match is None:
-        return None
-    year, month, day = int(match[1]), int(match[2]), int(match[3])
-    hour, minute, second = int(match[4] or 0), int(match[5] or 0), int(match[6] or 0)
-    if not (1 <= month <= 12 and 1 <= day <= _days_of_month(year, month) and hour < 24 and minute < 60 and second < 60):
-        return None
-    fraction = match[7] or ""
-    picos = int(fraction.ljust(12, "0")) if fraction else 0
-    zone = match[8]
-    if zone is not None:
-        zone = normal_zone(zone)
-        if zone is None:
-            return None
-    seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
-    return ParsedTimestamp(seconds * 1_000_000 + picos // 1_000_000, picos % 1_000_000, len(fraction), zone)
-
-
-@lru_cache(maxsize=4096)
-def normal_zone(zone: str) -> str | None:
-    """Trino's name of a zone: regions as they are, offsets as +HH:MM, UTC for Z and +00:00. None for no zone."""
-    if zone in ("Z", "z", "UTC", "utc", "GMT", "UT", "Zulu") or zone.lower() in ("utc", "z"):
-        return "UTC" if zone.upper() in ("Z", "UTC", "UT") else zone
-    match = _OFFSET.fullmatch(zone)
-    if match is not None:
-        sign = match[1] or match[4]
-        hours, minutes = int(match[2] or match[5]), int(match[3] or 0)
-        if hours > 14 or minutes > 59 or (hours == 14 and minutes > 0):
-            return None
-        return "UTC" if hours == minutes == 0 else f"{sign}{hours:02d}:{minutes:02d}"
-    return zone if zone_info(zone) is not None else None
-
-
-@lru_cache(maxsize=1024)
-def zone_info(zone: str) -> ZoneInfo | None:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", zone):
-        return None
-    try:
-        return ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        return None
-
-
-def zone_offset_seconds(zone: str, local_micros: int) -> int:
-    """The zone's offset at a local time (the earlier of two in an overlap, as Java's)."""
-    match = _OFFSET.fullmatch(zone)
-    if match is not None:
-        seconds = int(match[2]) * 3600 + int(match[3]) * 60
-        return -seconds if match[1] == "-" else seconds
-    if zone == "UTC":
-        return 0
-    info = zone_info(zone)
-    assert info is not None
-    seconds = local_micros // 1_000_000
-    # datetime knows the years 1 to 9999; zones do not differ beyond 2400 years from a neighbour
-    while seconds < -62_000_000_000:
-        seconds += 400 * 31_556_952
-    while seconds > 250_000_000_000:
-        seconds -= 400 * 31_556_952
-    local = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
-    offset = local.replace(tzinfo=info).utcoffset()
-    return 0 if offset is None else int(offset.total_seconds())
-
-
 def date_sql(days: int) -> str:
     try:
         return f"DATE '{date.fromordinal(days + 719_163).isoformat()}'"
@@ -188,68 +86,61 @@ def timestamp_sql(micros: int, picos: int, precision: int) -> str:
 
 
 def timestamp_with_zone_sql(utc_micros: int, picos: int, precision: int, zone: str) -> str:
+    return _zoned_sql(f"make_timestamp({utc_micros})", picos, precision, zone)
+
+
+def _zoned_sql(instant: str, picos: int, precision: int, zone: str) -> str:
     fine = "" if precision <= 6 else f"'p': CAST({picos} AS INTEGER), "
-    return f"{{'t': make_timestamp({utc_micros}), {fine}'z': {text_literal(zone)}}}"
+    return f"{{'t': {instant}, {fine}'z': {text_literal(zone)}}}"
 
 
 def timestamp_literal(text: str) -> Typed:
-    parsed = parse_timestamp(text)
-    if parsed is None:
-        raise TrinoError("INVALID_LITERAL", f"'{text}' is not a valid TIMESTAMP literal")
-    if parsed.zone is None:
-        found = types.timestamp(parsed.precision)
-        return Typed(timestamp_sql(parsed.micros, parsed.picos, parsed.precision), found, text)
-    utc_micros = parsed.micros - zone_offset_seconds(parsed.zone, parsed.micros) * 1_000_000
-    found = types.timestamp_with_time_zone(parsed.precision)
-    return Typed(timestamp_with_zone_sql(utc_micros, parsed.picos, parsed.precision, parsed.zone), found, text)
+    """TIMESTAMP '...': its precision is the number of digits, a zone makes it a timestamp with time zone."""
+    invalid = TrinoError("INVALID_LITERAL", f"'{text}' is not a valid TIMESTAMP literal")
+    read = datetime_text.read_timestamp(text.strip(datetime_text.WHITESPACE))
+    if read is None or len(read.fraction) > 12:
+        raise invalid
+    precision = len(read.fraction)
+    fraction = datetime_text.picoseconds(read.fraction, precision)
+    micros, picos = read.seconds * 1_000_000 + fraction // 1_000_000, fraction % 1_000_000
+    if not _EARLIEST_MICROS <= micros <= _LATEST_MICROS:
+        raise invalid
+    if read.zone is None:
+        return Typed(timestamp_sql(micros, picos, precision), types.timestamp(precision), text)
+    zone = normal_zone(read.zone)
+    if zone is None or falls_in_gap(zone, read.seconds):
+        raise invalid
+    offset = offset_minutes(zone)
+    # the rules of a region are asked of DuckDB, which every other part of the query asks too
+    instant = (
+        f"trino_zone_instant(make_timestamp({micros}), {text_literal(zone)})"
+        if offset is None
+        else f"make_timestamp({micros - offset * 60_000_000})"
+    )
+    return Typed(_zoned_sql(instant, picos, precision, zone), types.timestamp_with_time_zone(precision), text)
 
 
-_TIME = re.compile(r"\s*(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedTime:
-    picos: int
-    precision: int
-    offset_minutes: int | None
-
-
-def parse_time(text: str) -> ParsedTime | None:
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
-    if hour > 23 or minute > 59 or second > 59:
-        return None
-    fraction = match[4] or ""
-    offset: int | None = None
-    if match[5]:
-        offset = int(match[6]) * 60 + int(match[7] or 0)
-        if offset > 14 * 60:
-            return None
-        offset = -offset if match[5] == "-" else offset
-    picos = (hour * 3600 + minute * 60 + second) * 10**12 + (int(fraction.ljust(12, "0")) if fraction else 0)
-    return ParsedTime(picos, len(fraction), offset)
+#: What DuckDB's TIMESTAMP holds.
+_EARLIEST_MICROS, _LATEST_MICROS = -9_223_372_022_400_000_000, 9_223_372_036_854_775_806
 
 
 def time_literal(text: str) -> Typed:
-    parsed = parse_time(text)
-    if parsed is None:
+    read = datetime_text.read_time(text)
+    if read is None:
         raise TrinoError("INVALID_LITERAL", f"'{text}' is not a valid TIME literal")
-    picos = f"CAST({parsed.picos} AS BIGINT)"
-    if parsed.offset_minutes is None:
-        return Typed(picos, types.time(parsed.precision), text)
-    offset = f"CAST({parsed.offset_minutes} AS INTEGER)"
-    return Typed(f"{{'p': {picos}, 'o': {offset}}}", types.time_with_time_zone(parsed.precision), text)
+    precision = len(read.fraction)
+    picos = f"CAST({read.seconds * 10**12 + datetime_text.picoseconds(read.fraction, precision)} AS BIGINT)"
+    if read.offset_minutes is None:
+        return Typed(picos, types.time(precision), text)
+    offset = f"CAST({read.offset_minutes} AS INTEGER)"
+    return Typed(f"{{'p': {picos}, 'o': {offset}}}", types.time_with_time_zone(precision), text)
 
 
 def date_literal(text: str) -> Typed:
-    match = re.fullmatch(r"\s*([+-]?\d{4,})-(\d{1,2})-(\d{1,2})\s*", text)
-    if match is not None:
-        year, month, day = int(match[1]), int(match[2]), int(match[3])
-        if 1 <= month <= 12 and 1 <= day <= _days_of_month(year, month):
-            return Typed(date_sql(days_from_civil(year, month, day)), types.DATE, text)
-    raise TrinoError("INVALID_LITERAL", f"'{text}' is not a valid DATE literal")
+    days = datetime_text.read_date(text.strip(datetime_text.WHITESPACE))
+    if days is None:
+        raise TrinoError("INVALID_LITERAL", f"'{text}' is not a valid DATE literal")
+    return Typed(date_sql(days), types.DATE, text)
 
 
 # --------------------------------------------------------------------------------------------- intervals

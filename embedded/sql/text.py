@@ -105,8 +105,7 @@ def ip_text(packed: bytes) -> str:
 macro(
     "trino_seconds_text(t)",
     "CASE WHEN year(t) BETWEEN 0 AND 9999 THEN strftime(t, '%Y-%m-%d %H:%M:%S') "
-    "ELSE CASE WHEN year(t) < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(year(t)) AS VARCHAR), 4, '0') "
-    "|| strftime(t, '-%m-%d %H:%M:%S') END",
+    "ELSE trino_year_text(year(t)) || strftime(t, '-%m-%d %H:%M:%S') END",
 )
 macro(
     "trino_time_text(p, digits)",

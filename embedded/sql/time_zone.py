@@ -7,8 +7,9 @@ see functions/datetime_value.py, so that all parts of a query use one set of rul
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 _UTC_NAMES = frozenset({"utc", "z", "ut", "uct", "gmt", "gmt0", "greenwich", "universal", "zulu"})
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
@@ -69,3 +70,11 @@ def offset_minutes(zone: str) -> int | None:
         return None
     minutes = int(match[2]) * 60 + int(match[3])
     return -minutes if match[1] == "-" else minutes
+
+
+def falls_in_gap(zone: str, local_seconds: int) -> bool:
+    """Whether clocks of a zone (a normal name) skip this local time, in seconds since 1970, going to daylight saving."""
+    if offset_minutes(zone) is not None or not 0 <= local_seconds < 2**33:
+        return False
+    local = datetime(1970, 1, 1, tzinfo=ZoneInfo(zone)) + timedelta(seconds=local_seconds)
+    return local.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(fold=local.fold) != local

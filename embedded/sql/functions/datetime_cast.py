@@ -14,9 +14,16 @@ Errors: INVALID_CAST_ARGUMENT `Value cannot be cast to timestamp: x`.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from embedded.sql.datetime_text import (
+    PICOSECONDS_OF_DAY,
+    WHITESPACE,
+    picoseconds,
+    read_date,
+    read_time,
+    read_timestamp,
+)
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions.datetime_value import (
     MICROSECONDS_OF_DAY,
@@ -27,7 +34,6 @@ from embedded.sql.functions.datetime_value import (
     taken,
 )
 from embedded.sql.functions.registry import cast, error_sql, macro, sql_function
-from embedded.sql.literals import days_from_civil
 from embedded.sql.time_zone import normal_zone
 from embedded.sql.typed import Typed
 from embedded.sql.types import TrinoType
@@ -35,25 +41,7 @@ from embedded.sql.types import TrinoType
 if TYPE_CHECKING:
     from embedded.sql.analysis import Analyser
 
-_WHITESPACE = " \t\n\r\f\v\x1c\x1d\x1e\x1f\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u2028\u2029\u205f\u3000"
-_DATETIME = re.compile(
-    r"([-+]?\d{4,})-(\d{1,2})-(\d{1,2})"
-    r"(?: (?:(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?)?\s*(.+)?)?",
-    re.ASCII,
-)
-_TIME = re.compile(
-    r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?\s*(?:([+-])(\d\d):(\d\d))?", re.ASCII
-)
-_DATE = re.compile(r"([-+]?\d{1,9})-(\d{1,2})-(\d{1,2})", re.ASCII)
 _MICROS_BOUND = 2**63
-
-
-def _days(year: int, month: int, day: int) -> int | None:
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return None
-    found = days_from_civil(year, month, day)
-    following = days_from_civil(year + month // 12, month % 12 + 1, 1)
-    return found if found < following else None
 
 
 def _not_castable(kind: str, text: str) -> TrinoError:
@@ -63,28 +51,14 @@ def _not_castable(kind: str, text: str) -> TrinoError:
 @sql_function("trino_text_timestamp", ["VARCHAR", "INTEGER"], "STRUCT(m BIGINT, p INTEGER, z VARCHAR)")
 def text_timestamp(text: str, precision: int) -> dict[str, object]:
     """Local microseconds, picoseconds beyond and the zone as written (or NULL) of a text, rounded to a precision."""
-    match = _DATETIME.fullmatch(text.strip(_WHITESPACE))
-    days = None if match is None else _days(int(match[1]), int(match[2]), int(match[3]))
-    if match is None or days is None:
+    read = read_timestamp(text.strip(WHITESPACE))
+    if read is None:
         raise _not_castable("timestamp", text)
-    hour, minute, second = int(match[4] or 0), int(match[5] or 0), int(match[6] or 0)
-    fraction = match[7] or ""
-    if hour > 23 or minute > 59 or second > 59 or len(fraction) > 18:
-        raise _not_castable("timestamp", text)
-    picos = _rounded_fraction(fraction, precision)
-    micros = ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + picos // 1_000_000
+    picos = picoseconds(read.fraction, precision)
+    micros = read.seconds * 1_000_000 + picos // 1_000_000
     if not -_MICROS_BOUND < micros < _MICROS_BOUND - 1:
         raise _not_castable("timestamp", text)
-    return {"m": micros, "p": picos % 1_000_000, "z": match[8]}
-
-
-def _rounded_fraction(fraction: str, precision: int) -> int:
-    """Picoseconds of the digits after the point, rounded half up to the precision."""
-    if len(fraction) > precision:
-        scale = 10 ** (len(fraction) - precision)
-        value = (int(fraction) + scale // 2) // scale
-        return value * 10 ** (12 - precision)
-    return int(fraction or 0) * 10 ** (12 - len(fraction))
+    return {"m": micros, "p": picos % 1_000_000, "z": read.zone}
 
 
 @sql_function("trino_text_zone", ["VARCHAR", "VARCHAR"], "VARCHAR")
@@ -97,24 +71,17 @@ def text_zone(zone: str, text: str) -> str:
 
 @sql_function("trino_text_time", ["VARCHAR", "INTEGER", "BOOLEAN"], "STRUCT(p BIGINT, o INTEGER)")
 def text_time(text: str, precision: int, is_zoned: bool) -> dict[str, object]:
-    match = _TIME.fullmatch(text.strip(_WHITESPACE) if is_zoned else text)
-    kind = "timestamp" if is_zoned else "time"
-    if match is None or (match[5] and not is_zoned):
-        raise _not_castable(kind, text)
-    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
-    offset = int(match[6] or 0) * 60 + int(match[7] or 0)
-    fraction = match[4] or ""
-    if hour > 23 or minute > 59 or second > 59 or len(fraction) > 12 or offset > 840 or int(match[7] or 0) > 59:
-        raise _not_castable(kind, text)
-    picos = (hour * 3600 + minute * 60 + second) * 10**12 + _rounded_fraction(fraction, precision)
-    return {"p": picos % (86_400 * 10**12), "o": -offset if match[5] == "-" else offset}
+    read = read_time(text.strip(WHITESPACE) if is_zoned else text)
+    if read is None or (read.offset_minutes is not None and not is_zoned):
+        raise _not_castable("timestamp" if is_zoned else "time", text)
+    picos = read.seconds * 10**12 + picoseconds(read.fraction, precision)
+    return {"p": picos % PICOSECONDS_OF_DAY, "o": read.offset_minutes or 0}
 
 
 @sql_function("trino_text_days", ["VARCHAR"], "INTEGER")
 def text_days(text: str) -> int:
-    match = _DATE.fullmatch(text.strip(_WHITESPACE))
-    days = None if match is None else _days(int(match[1]), int(match[2]), int(match[3]))
-    if days is None or not -(2**31) <= days < 2**31:
+    days = read_date(text.strip(WHITESPACE))
+    if days is None:
         raise _not_castable("date", text)
     return days
 

@@ -9,6 +9,7 @@ import math
 import re
 
 from embedded.sql import literals
+from embedded.sql.civil_calendar import days_from_civil, days_of_month
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions import joda
 from embedded.sql.functions.datetime_format import zoned
@@ -24,7 +25,7 @@ from embedded.sql.types import TrinoType, varchar
 macro(
     "trino_year_text(y)",
     "CASE WHEN y < 0 THEN '-' WHEN y > 9999 THEN '+' ELSE '' END "
-    "|| lpad(CAST(abs(y) AS VARCHAR), greatest(4, length(CAST(abs(y) AS VARCHAR))), '0')",
+    "|| lpad(CAST(abs(y) AS VARCHAR), CAST(greatest(4, length(CAST(abs(y) AS VARCHAR))) AS INTEGER), '0')",
 )
 macro("trino_iso_date(d)", "trino_year_text(year(d)) || strftime(d, '-%m-%d')")
 macro(
@@ -186,10 +187,10 @@ def iso_nanos(text: str) -> dict[str, object]:
         raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Text '{text}' could not be parsed at index {at}")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
     hour, minute, second = int(match[4]), int(match[5]), int(match[6] or 0)
-    if not (1 <= month <= 12 and 1 <= day <= joda.days_of_month(year, month) and hour < 24 and minute < 60 and second < 60):
+    if not (1 <= month <= 12 and 1 <= day <= days_of_month(year, month) and hour < 24 and minute < 60 and second < 60):
         raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Text '{text}' could not be parsed: Invalid value")
     nanos = int((match[7] or "").ljust(9, "0"))
-    seconds = literals.days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
+    seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
     micros = seconds * 1_000_000 + nanos // 1000
     offset: int | None = None
     zone: str | None = None

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from embedded.sql.civil_calendar import civil, day_of_week, days_from_civil, days_of_month, first_week, is_leap, week_of
 from embedded.sql.errors import TrinoError
-from embedded.sql.literals import days_from_civil
 from embedded.sql.time_zone import normal_zone
 
 MILLIS_OF_DAY = 86_400_000
@@ -51,52 +51,6 @@ class _Mismatch(Exception):
 
 def _invalid(message: str) -> TrinoError:
     return TrinoError("INVALID_FUNCTION_ARGUMENT", message)
-
-
-# --------------------------------------------------------------------------------------------- the calendar
-
-
-def is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-
-
-def days_of_month(year: int, month: int) -> int:
-    if month == 2:
-        return 29 if is_leap(year) else 28
-    return 30 if month in (4, 6, 9, 11) else 31
-
-
-def civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of days since 1970-01-01, in the proleptic Gregorian calendar."""
-    days += 719_468
-    era, day_of_era = divmod(days, 146_097)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * shifted + 2) // 5 + 1
-    month = shifted + (3 if shifted < 10 else -9)
-    return era * 400 + year_of_era + (month <= 2), month, day
-
-
-def day_of_week(days: int) -> int:
-    """1 Monday to 7 Sunday."""
-    return (days + 3) % 7 + 1
-
-
-def first_week(weekyear: int) -> int:
-    """The Monday, in days since 1970, on which an ISO week year begins."""
-    fourth = days_from_civil(weekyear, 1, 4)
-    return fourth - (day_of_week(fourth) - 1)
-
-
-def week_of(days: int) -> tuple[int, int]:
-    """ISO week year and week."""
-    year = civil(days)[0]
-    for candidate in (year + 1, year, year - 1):
-        start = first_week(candidate)
-        if days >= start:
-            return candidate, (days - start) // 7 + 1
-    raise AssertionError("a day lies in one of three week years")
 
 
 # --------------------------------------------------------------------------------------------- fields
