@@ -21,6 +21,7 @@ Python functions follow it unless `null_call=True`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import re
@@ -794,7 +795,8 @@ def python_call(
     if name not in _python_functions:
         _python_functions[name] = PythonFunction(name, function, types, physical, null_call, volatile, arrow)
     analyser.functions.add(name)
-    return f"{name}({', '.join(argument.sql for argument in arguments)})"
+    call = f"{name}({', '.join(argument.sql for argument in arguments)})"
+    return f"CAST({call} AS {physical})" if not arrow and _holds_floats(physical) else call
 
 
 def python(
@@ -865,9 +867,15 @@ def _prefixed(name: str, message_sql: str) -> str:
 def install(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates macros and the fixed Python functions on a DuckDB instance."""
     load()
-    for name, (function, arguments, result) in _FIXED_PYTHON_FUNCTIONS.items():
-        _create(connection, PythonFunction(name, function, tuple(arguments), result, False, False, False))
     pending = dict(_macros)
+    for name, (function, arguments, result) in _FIXED_PYTHON_FUNCTIONS.items():
+        if not _holds_floats(result):
+            _create(connection, PythonFunction(name, function, tuple(arguments), result, False, False, False))
+            continue
+        _create(connection, PythonFunction(f"{name}_text", function, tuple(arguments), result, False, False, False))
+        parameters = ", ".join(f"a{index}" for index in range(len(arguments)))
+        body = f"CAST({name}_text({parameters}) AS {result})"
+        pending[name] = f"CREATE OR REPLACE MACRO {name}({parameters}) AS {body}"
     while pending:
         # a macro may call another that is not created yet: go round until all are there
         postponed: dict[str, str] = {}
@@ -881,17 +889,51 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
         pending = postponed
 
 
+_FLOAT = re.compile(r"\b(?:DOUBLE|FLOAT)\b")
+
+
+def _holds_floats(physical: str) -> bool:
+    """Whether answers can hold NaN, which DuckDB reads as NULL in the answer of a native Python function.
+
+    Such a function answers its floats as text (exact: repr), and its caller casts.
+    """
+    return _FLOAT.search(physical) is not None
+
+
+def _floats_as_text(value: object) -> object:
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, list):
+        return [_floats_as_text(part) for part in value]
+    if isinstance(value, tuple):
+        return tuple(_floats_as_text(part) for part in value)
+    if isinstance(value, dict):
+        return {_floats_as_text(key): _floats_as_text(part) for key, part in value.items()}
+    return value
+
+
+def _answering_text(function: Callable[..., object]) -> Callable[..., object]:
+    @functools.wraps(function)
+    def answer(*arguments: object) -> object:
+        return _floats_as_text(function(*arguments))
+
+    return answer
+
+
 def _create(connection: duckdb.DuckDBPyConnection, function: PythonFunction) -> None:
     import duckdb
 
+    call, result_type = function.function, function.result_type
+    if not function.arrow and _holds_floats(result_type):
+        call, result_type = _answering_text(call), _FLOAT.sub("VARCHAR", result_type)
     try:
         # duckdb's stub does not know that it takes names and type texts
         create_function: Any = connection.create_function
         create_function(
             function.name,
-            function.function,
+            call,
             list(function.argument_types),
-            function.result_type,
+            result_type,
             type="arrow" if function.arrow else "native",
             null_handling="special" if function.null_call else "default",
             side_effects=function.volatile,
