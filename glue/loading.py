@@ -216,12 +216,12 @@ class Loader:
         report = FileReport(str(path))
         try:
             if not path.is_file():
-                raise SourceFault("is a folder" if path.is_dir() else "no such file")
+                raise SourceFault(_no_file(path))
             state = _state(path)
             load_id = self._load_id(path, options)
             finished = self.ledger.finished_load(load_id)
             if finished is not None:
-                return _already_loaded(report, finished)
+                return _already_loaded(report, finished, self.rejects_folder)
             with PartitionSpool(
                 self.work_folder, self.table_spec.layout.scheme, buffer_bytes=self.buffer_bytes
             ) as spool:
@@ -299,7 +299,7 @@ class Loader:
         if records:
             report.minimum_createdtimestamp = min(record.minimum_createdtimestamp or 0 for record in records)
             report.maximum_createdtimestamp = max(record.maximum_createdtimestamp or 0 for record in records)
-            self.ledger.finish_load(load_id, spec.name, records, asdict(report), now=now)
+            self.ledger.finish_load(load_id, spec.name, records, _facts(report), now=now)
 
 
 class _RejectsFile:
@@ -347,9 +347,34 @@ def _salvaged(rows: Iterator[SourceRow | RejectedRow], options: LoadOptions) -> 
         yield RejectedRow(line + 1, str(fault), "")
 
 
-def _already_loaded(report: FileReport, facts: Mapping[str, Any]) -> FileReport:
-    """The report of a file whose rows are in the lake: what its load found, under today's name."""
-    return FileReport(**{**facts, "file": report.file, "status": "already_loaded"})
+def _facts(report: FileReport) -> dict[str, Any]:
+    """What the ledger keeps of a load: no path, since the data directory may be moved and the file was never its own."""
+    facts = asdict(report)
+    del facts["file"]
+    facts["rejects_file"] = report.rejects_file and Path(report.rejects_file).name
+    facts["rejected_samples"] = [
+        {name: sample[name] for name in ("line", "reason", "row")} for sample in report.rejected_samples
+    ]
+    return facts
+
+
+def _already_loaded(report: FileReport, facts: Mapping[str, Any], rejects_folder: Path) -> FileReport:
+    """The report of a file whose rows are in the lake: what its load found, under today's names."""
+    rejects_file = facts["rejects_file"] and str(rejects_folder / facts["rejects_file"])
+    samples = [{"file": report.file, **sample} for sample in facts["rejected_samples"]]
+    members = {
+        "file": report.file,
+        "status": "already_loaded",
+        "rejects_file": rejects_file,
+        "rejected_samples": samples,
+    }
+    return FileReport(**{**facts, **members})
+
+
+def _no_file(path: Path) -> str:
+    if not path.exists():
+        return "no such file"
+    return "is a folder" if path.is_dir() else "is no regular file: it is read twice, so save it first"
 
 
 def _state(path: Path) -> tuple[int, int]:
