@@ -348,7 +348,7 @@ def _salvaged(rows: Iterator[SourceRow | RejectedRow], options: LoadOptions) -> 
 
 
 def _facts(report: FileReport) -> dict[str, Any]:
-    """What the ledger keeps of a load: no path, since the data directory may be moved and the file was never its own."""
+    """What the ledger keeps of a load: no path, since the data directory may be moved."""
     facts = asdict(report)
     del facts["file"]
     facts["rejects_file"] = report.rejects_file and Path(report.rejects_file).name

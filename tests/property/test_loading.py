@@ -35,8 +35,8 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         self.glue, self.s3, self.ledger = InMemoryGlue(), InMemoryS3(), SqliteLedger(":memory:")
         self.loader = Loader(
-            self.glue, self.s3, self.ledger, EVENTS, lambda: datetime(2026, 11, 22, tzinfo=UTC), folder / "w", folder / "r",
-            buffer_bytes=2000,
+            self.glue, self.s3, self.ledger, EVENTS, lambda: datetime(2026, 11, 22, tzinfo=UTC),
+            folder / "w", folder / "r", buffer_bytes=2000,
         )  # fmt: skip
 
     def payloads(self) -> Counter[str]:
