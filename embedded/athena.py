@@ -15,8 +15,8 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +36,22 @@ from embedded.athena_executions import (
     ExecutionStore,
     MalformedRows,
 )
-from embedded.athena_metadata import CATALOG_NAME, MetadataOperations
-from embedded.athena_results import InvalidToken, csv_page, metadata_object, result_set, text_page, write_object
-from embedded.athena_runner import Outcome, QueryRunner, QueryText, ScanLimitExceeded
+from embedded.athena_metadata import MetadataOperations
+from embedded.athena_results import InvalidToken, csv_page, result_set, text_page
+from embedded.athena_runner import QueryRunner, ScanLimitExceeded
+from embedded.athena_statements import StatementCall, StatementRunner, check_syntax
 from embedded.athena_work_groups import PRIMARY, WorkGroup
 from embedded.aws_shape import Answer, Request, operation
 from embedded.lake_files import InvalidLocation, ObjectStore, S3Location
 from embedded.malformed_input import FileVerdicts
 from embedded.scan import ScanPlanner
 from embedded.sql.errors import TrinoError
-from embedded.sql.parser import parse_query
-from embedded.statements.kind import StatementKind, kind_of, without_terminator
+from embedded.statements.kind import StatementKind
 
 MAXIMUM_QUERY_BYTES = 262_144
 _MAXIMUM_RESULTS = 1000
 _MAXIMUM_REUSE_MINUTES = 10_080
 _DEFAULT_REUSE_MINUTES = 60
-_DEFAULT_DATABASE = "default"
 _CANCELLED_REASON = "Query cancelled by user"
 _NO_OUTPUT_LOCATION = (
     "No output location provided. An output location is required either through the Workgroup result configuration"
@@ -85,12 +84,15 @@ class Athena(MetadataOperations):
         root = lake_root if lake_root is not None else s3.root
         self._engine = DuckEngine(readable_folders=[root], temporary_folder=scratch, memory_limit=memory_limit)
         self._slots = Slots(max_concurrent_queries)
-        self._runner = QueryRunner(
+        self._is_closing = False
+        queries = QueryRunner(
             self._engine, glue, ScanPlanner(glue, s3), FileVerdicts(scratch / "salvaged"), clock=clock
         )
+        self._statements = StatementRunner(glue=glue, store=s3, queries=queries)
 
     def close(self) -> None:
-        """Stops what runs and lets go of files and threads. Waiting executions fail at the next start."""
+        """Stops what runs and lets go of files and threads. What runs or waits fails, retryably, at the next start."""
+        self._is_closing = True
         self._slots.close()
         self._engine.close()
         with self._lock:
@@ -124,16 +126,11 @@ class Athena(MetadataOperations):
 
     def _checked_kind(self, sql: str) -> StatementKind:
         """What the statement is. Raises InvalidRequestException for what the grammar refuses."""
-        kind = kind_of(sql)
         try:
-            if kind is None or kind.family == "query":
-                parse_query(without_terminator(sql))
-            if kind is not None:
-                return kind
+            return check_syntax(sql)
         except TrinoError as error:
             position = f"line {error.line}:{error.column}: " if error.line is not None else ""
             raise self.invalid("StartQueryExecution", f"{position}{error.message}", "MALFORMED_QUERY") from None
-        raise self.invalid("StartQueryExecution", "Queries of this type are not supported", "MALFORMED_QUERY")
 
     def _new_execution(
         self,
@@ -191,7 +188,7 @@ class Athena(MetadataOperations):
         changes: dict[str, Any]
         try:
             run.check()
-            outcome = self._outcome(execution, kind, group, run)
+            outcome = self._statements.run(StatementCall(execution, kind, group, run))
             run.check()
             changes = {
                 "state": SUCCEEDED,
@@ -212,26 +209,14 @@ class Athena(MetadataOperations):
             changes = _failed(failure_of(error))
         except Exception as error:
             changes = _cancelled() if run.is_stopped else _failed(internal_failure(error))
+        if self._is_closing and changes["state"] == CANCELLED:
+            return  # nobody asked for it: the next start finds it interrupted, and says so
         completed_at = self._clock()
         engine = _milliseconds(completed_at - started_at)
         total = _milliseconds(completed_at - execution.submitted_at)
         self._executions.change(
             execution.id, completed_at=completed_at, engine_milliseconds=engine, total_milliseconds=total, **changes
         )
-
-    def _outcome(self, execution: Execution, kind: StatementKind, group: WorkGroup, run: Run) -> Outcome:
-        location = S3Location.parse(execution.output_location)
-        path = self._s3.path(location.bucket, location.prefix)
-        query = QueryText(
-            without_terminator(execution.query), (execution.database or _DEFAULT_DATABASE).lower(), execution.parameters
-        )
-        if kind.family != "query":
-            raise TrinoError(
-                "NOT_SUPPORTED", f"The embedded Athena does not run {kind.substatement_type} statements yet"
-            )
-        outcome = self._runner.select_into_csv(query, path, run, maximum_scanned_bytes=group.maximum_scanned_bytes)
-        write_object(path.with_name(path.name + ".metadata"), metadata_object(execution.id, outcome.columns))
-        return outcome
 
     # -------------------------------------------------------------------------------------------------- watching
 
@@ -423,4 +408,4 @@ def _statistics(execution: Execution) -> dict[str, Any]:
     return statistics
 
 
-__all__ = ["CATALOG_NAME", "Athena", "Callable", "datetime", "described"]
+__all__ = ["Athena", "described"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -160,6 +160,3 @@ class DuckEngine:
 
     def close(self) -> None:
         self._connection.close()
-
-
-__all__ = ["Callable", "Cancelled", "DuckEngine", "Run", "Slots", "Task"]

@@ -175,15 +175,19 @@ _PRECISIONS = {
 
 def column_info(column: ResultColumn) -> dict[str, Any]:
     """The ColumnInfo member of GetQueryResults (athena-behaviour 7: values asserted by clients' suites)."""
-    trino_type = parse_type(column.type)
-    precision, scale = _precision_and_scale(trino_type)
+    if column.type == "string":  # what Hive's statements answer with; Trino has no such type
+        trino_type, shown, (precision, scale) = parse_type("unknown"), "string", (0, 0)
+    else:
+        trino_type = parse_type(column.type)
+        shown = "float" if trino_type.base == "real" else trino_type.base
+        precision, scale = _precision_and_scale(trino_type)
     return {
         "CatalogName": "hive",
         "SchemaName": "",
         "TableName": "",
         "Name": column.name,
         "Label": column.name,
-        "Type": "float" if trino_type.base == "real" else trino_type.base,
+        "Type": shown,
         "Precision": precision,
         "Scale": scale,
         "Nullable": "UNKNOWN",

@@ -8,12 +8,11 @@ runs again over the clean copy. What was found out about a file is remembered, s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import duckdb
 
@@ -23,7 +22,7 @@ from embedded.athena_executions import MalformedRows, ResultColumn
 from embedded.athena_results import write_csv
 from embedded.malformed_input import FileVerdicts
 from embedded.scan import PlannedScan, ScanPlanner
-from embedded.sql.catalogue import TableScan, Translation
+from embedded.sql.catalogue import Translation
 from embedded.sql.errors import TrinoError
 from embedded.sql.physical import quoted
 from embedded.sql.runtime_errors import trino_error
@@ -210,6 +209,3 @@ def _with_clause(relations: Mapping[str, str]) -> str:
         return ""
     parts = [f"{quoted(token)} AS NOT MATERIALIZED ({sql})" for token, sql in relations.items()]
     return f"WITH {', '.join(parts)} "
-
-
-__all__ = ["Any", "Outcome", "PlannedQuery", "QueryRunner", "QueryText", "ScanLimitExceeded", "Sequence", "TableScan"]

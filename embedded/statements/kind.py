@@ -26,7 +26,7 @@ class StatementKind:
 
     @property
     def writes_csv(self) -> bool:
-        return self.family == "query" or self.substatement_type in ("EXPLAIN", "EXPLAIN_ANALYZE")
+        return self.family == "query"
 
 
 QUERY = StatementKind(DML, "SELECT", "query")

@@ -1,0 +1,193 @@
+"""Damaged objects: all good rows are answered, the bad ones are counted with object, line and reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+
+import pytest
+
+from tests.unit.embedded.athena_world import LAKE, World, event, lines, zipped
+
+GOOD = [event(n) for n in range(5)]
+WHOLE = lines(*GOOD)
+NOISY = [event(n, data=os.urandom(60).hex()) for n in range(50)]
+
+
+def spoiled(*bad: object) -> bytes:
+    """Two good rows, the bad ones, three good rows."""
+    return lines(*GOOD[:2], *bad, *GOOD[2:])  # type: ignore[arg-type]
+
+
+CASES = {
+    "bad line": (spoiled(b'{"customerid":'), 5, [(3, "not JSON")]),
+    "text": (spoiled(b"Traceback (most recent call last):"), 5, [(3, "not JSON")]),
+    "wrong type": (spoiled(event(9, customerid="abc")), 5, [(3, "customerid: expected bigint")]),
+    "too large": (spoiled(event(9, customerid=2**63)), 5, [(3, "out of range")]),
+    "object for a number": (spoiled(event(9, createdtimestamp={})), 5, [(3, "createdtimestamp: expected bigint")]),
+    "text for a map": (spoiled(event(9, datatags="x")), 5, [(3, "datatags: expected map")]),
+    "array": (spoiled(b"[1, 2]"), 5, [(3, "array where an object")]),
+    "scalars": (spoiled(b"5", b'"x"'), 5, [(3, "scalar"), (4, "scalar")]),
+    "not utf-8": (spoiled(b'{"customerid":1,"service":"\xff"}'), 5, [(3, "UTF-8")]),
+    "nul": (spoiled(b"\0\0", b'{"service":"a\0b"}'), 5, [(3, "NUL"), (4, "NUL")]),
+    "two objects in a line": (spoiled(b'{"customerid":1}{"customerid":2}'), 5, [(3, "not JSON")]),
+    "a key twice": (spoiled(b'{"customerid":1,"customerid":2}'), 5, [(3, "duplicate key")]),
+    "csv": (b"a,b\n1,2\n", 0, [(1, "not JSON"), (2, "not JSON")]),
+    "long line": (spoiled(b'{"data":"' + b"x" * (40 << 20) + b'"}'), 5, [(3, "longer than")]),
+    "last line cut": (WHOLE[:-20], 4, [(5, "not JSON")]),
+    "blank lines": (lines(GOOD[0], b"", b"   ", GOOD[1]), 2, []),
+    "crlf": (WHOLE.replace(b"\n", b"\r\n"), 5, []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_good_rows_are_answered_and_bad_ones_counted(world: World, name: str) -> None:
+    body, good, bad = CASES[name]
+    world.create_table()
+    clean = world.add_events("2026-01-01", "00", "00", zipped(*GOOD))
+    uri = world.add_events("2026-01-01", "00", "05", body, "part.json")
+    for sql in (
+        "SELECT count(*) FROM events",
+        "SELECT count(customerid) FROM events",
+        "SELECT count(data) FROM events",
+    ):
+        execution = world.run(sql)
+        assert list(world.pages(execution["QueryExecutionId"]))[1] == (str(good + 5),)
+        rows = world.athena.malformed_rows(execution["QueryExecutionId"])
+        assert rows.count == len(bad)
+        assert [(row.uri, row.line) for row in rows.samples] == [(uri, line) for line, _ in bad]
+        for row, (_, reason) in zip(rows.samples, bad, strict=True):
+            assert reason in row.reason
+        assert not rows.truncated
+    assert uri != clean
+
+
+DAMAGED_GZIP = {
+    "cut in the middle": (lambda data: data[: len(data) // 2], "ends early"),
+    "cut at the trailer": (lambda data: data[:-5], "ends early"),
+    "garbage behind": (lambda data: data + b"GARBAGE", "something else behind"),
+    "flipped bits": (
+        lambda data: data[:600] + bytes(byte ^ 0xFF for byte in data[600:640]) + data[640:],
+        "corrupt gzip",
+    ),
+    "only a header": (lambda data: data[:12], "ends early"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_GZIP)
+def test_damaged_gzip_gives_what_can_be_read(world: World, name: str) -> None:
+    damage, reason = DAMAGED_GZIP[name]
+    world.create_table()
+    uri = world.add_events("2026-01-01", "00", "05", damage(zipped(*NOISY)))
+    execution = world.run("SELECT customerid FROM events")
+    found = [row[0] for row in list(world.pages(execution["QueryExecutionId"]))[1:]]
+    assert found == [str(record["customerid"]) for record in NOISY][: len(found)]
+    rows = world.athena.malformed_rows(execution["QueryExecutionId"])
+    assert rows.count >= 1
+    assert {row.uri for row in rows.samples} == {uri}
+    assert reason in rows.samples[-1].reason + rows.samples[0].reason
+    if name in ("cut at the trailer", "garbage behind"):
+        assert len(found) == 50
+
+
+def test_a_gzip_file_cut_between_rows_is_noticed(world: World) -> None:
+    """DuckDB reads such a file without a word: the rows that are missing would be missed by nobody."""
+    row = lines(event(1))
+    whole = gzip.compress(row * 1000, compresslevel=1)
+    world.create_table()
+    world.add_events("2026-01-01", "00", "05", whole[: len(whole) // 2])
+    execution = world.run("SELECT count(*) FROM events")
+    assert world.athena.malformed_rows(execution["QueryExecutionId"]).count == 1
+
+
+@pytest.mark.parametrize(("name", "body"), [("a.gz", lines(*GOOD)), ("a.gz", os.urandom(500)), ("a.zst", lines(*GOOD))])
+def test_an_object_that_is_not_what_its_name_says(world: World, name: str, body: bytes) -> None:
+    world.create_table()
+    uri = world.add_events("2026-01-01", "00", "05", body, name)
+    execution = world.run("SELECT count(*) FROM events")
+    assert list(world.pages(execution["QueryExecutionId"]))[1] == ("0",)
+    (row,) = world.athena.malformed_rows(execution["QueryExecutionId"]).samples
+    assert (row.uri, row.line) == (uri, 0)
+
+
+def test_binary_in_a_json_partition_does_not_stop_the_query(world: World) -> None:
+    world.create_table()
+    world.add_events("2026-01-01", "00", "00", zipped(*GOOD))
+    world.add_events("2026-01-01", "00", "05", os.urandom(5000), "image.png")
+    execution = world.run("SELECT count(*) FROM events")
+    assert list(world.pages(execution["QueryExecutionId"]))[1] == ("5",)
+    assert world.athena.malformed_rows(execution["QueryExecutionId"]).count > 0
+
+
+def test_more_bad_rows_than_samples(world: World) -> None:
+    world.create_table()
+    world.add_events("2026-01-01", "00", "05", lines(*[b"oops"] * 250, *GOOD), "a.json")
+    execution = world.run("SELECT count(*) FROM events")
+    rows = world.athena.malformed_rows(execution["QueryExecutionId"])
+    assert (rows.count, len(rows.samples), rows.truncated) == (250, 100, True)
+
+
+def test_the_count_is_kept_with_the_execution(world: World) -> None:
+    world.create_table()
+    world.add_events("2026-01-01", "00", "05", lines(b"oops", *GOOD), "a.json")
+    execution_id = world.run("SELECT count(*) FROM events")["QueryExecutionId"]
+    before = world.athena.malformed_rows(execution_id)
+    after = world.reopened()
+    try:
+        assert after.athena.malformed_rows(execution_id) == before
+    finally:
+        after.athena.close()
+
+
+def test_only_files_of_the_query_are_counted(world: World) -> None:
+    world.create_table()
+    world.add_events("2026-01-01", "00", "05", lines(b"oops", *GOOD), "a.json")
+    world.add_events("2026-01-02", "00", "05", zipped(*GOOD))
+    for _ in range(2):
+        good = world.run("SELECT count(*) FROM events WHERE dt = '2026-01-02'")["QueryExecutionId"]
+        assert world.athena.malformed_rows(good).count == 0
+        both = world.run("SELECT a.customerid FROM events a JOIN events b ON a.customerid = b.customerid")[
+            "QueryExecutionId"
+        ]
+        assert world.athena.malformed_rows(both).count == 1
+
+
+def test_an_object_that_is_replaced_is_looked_at_again(world: World) -> None:
+    world.create_table()
+    uri = world.add_events("2026-01-01", "00", "05", lines(b"oops", *GOOD), "a.json")
+    assert world.rows("SELECT count(*) FROM events") == [("5",)]
+    world.put(uri.removeprefix(f"s3://{LAKE}/"), lines(*GOOD, event(6), event(7)))
+    execution_id = world.run("SELECT count(*) FROM events")["QueryExecutionId"]
+    assert list(world.pages(execution_id))[1] == ("7",)
+    assert world.athena.malformed_rows(execution_id).count == 0
+
+
+def test_a_table_can_refuse_malformed_rows(world: World) -> None:
+    world.create_table(serde_properties={"ignore.malformed.json": "false"})
+    world.add_events("2026-01-01", "00", "00", zipped(*GOOD))
+    assert world.rows("SELECT count(*) FROM events") == [("5",)]
+    uri = world.add_events("2026-01-01", "00", "05", spoiled(b"oops"), "a.json")
+    reason = world.reason("SELECT count(*) FROM events")
+    assert reason.startswith("HIVE_CURSOR_ERROR: Row is not a valid JSON Object")
+    assert uri in reason
+    assert "line 3" in reason
+
+
+def test_an_error_of_the_query_itself_is_no_malformed_row(world: World) -> None:
+    world.create_table()
+    world.add_events("2026-01-01", "00", "05", zipped(*GOOD))
+    assert world.reason("SELECT CAST(servicename AS bigint) FROM events").startswith("INVALID_CAST_ARGUMENT")
+
+
+def test_wrong_timestamps_are_left_out(world: World) -> None:
+    world.create_table(keys=(), columns={"t": "timestamp", "n": "int"})
+    body = b"".join(
+        json.dumps(record).encode() + b"\n"
+        for record in ({"t": "2020-01-01 00:00:00", "n": 1}, {"t": "soon", "n": 2}, {"n": 3})
+    )
+    world.put("secor/events/a.json", body)
+    execution = world.run("SELECT n FROM events")
+    assert list(world.pages(execution["QueryExecutionId"]))[1:] == [("1",), ("3",)]
+    (row,) = world.athena.malformed_rows(execution["QueryExecutionId"]).samples
+    assert row.line == 2
