@@ -475,6 +475,7 @@ class QueryService:
 
     async def _until_terminal(self, query_id: str, caller: Caller, wait_seconds: float) -> StoredExecution:
         deadline = time.monotonic() + wait_seconds
+        look_again_seconds = 0.1
         with self._changes.subscribed(query_id) as changed:
             while True:
                 changed.clear()
@@ -482,9 +483,10 @@ class QueryService:
                 left_seconds = deadline - time.monotonic()
                 if stored.execution.is_terminal or left_seconds <= 0:
                     return stored
-                # a query that another process drives changes without telling us: look again once a second
+                # a query that another process drives changes without telling us: look again, at least once a second
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), min(left_seconds, 1.0))
+                    await asyncio.wait_for(changed.wait(), min(left_seconds, look_again_seconds))
+                look_again_seconds = min(look_again_seconds * 1.5, 1.0)
 
     def _changed(self, query_id: str) -> None:
         self._changes.notify(query_id)

@@ -59,7 +59,7 @@ _CODE_BY_ENGINE_NAME = {
 _BLAME_BY_CATEGORY = {1: Blame.ENGINE, 2: Blame.USER, 3: Blame.ENGINE}
 """AthenaError.ErrorCategory: 1 system, 2 user, 3 other (Athena API reference)."""
 
-_ENGINE_NAME = re.compile(r"(?:FAILED: )?([A-Z][A-Z0-9_]{3,}): ")
+_ENGINE_NAME = re.compile(r"(?:FAILED: )?((?!FAILED:)[A-Z][A-Z0-9_]{3,}): ")
 _PLACE = re.compile(r"line (\d+):(\d+): ")
 _BATCH_SIZE = 50
 """BatchGetQueryExecution takes at most 50 ids (Athena API reference)."""
@@ -84,7 +84,7 @@ class AthenaEngine:
         output_location: str | None,
         work_group: str | None = None,
         catalog: str | None = None,
-        first_poll_seconds: float = 0.003,
+        first_poll_seconds: float = 0.001,
         slowest_poll_seconds: float = 1.0,
         patience_seconds: float = 900.0,
         randomness: Callable[[], float] = random.random,

@@ -29,7 +29,7 @@ from service.model import DownloadFormat, QueryRequest, QueryStatus
 from service.queries import QueryService
 from service.scheduler import SchedulerLimits
 from service.sql.plan import PlannedTable
-from tests.fakes.aws import Answer, Malformed, answer
+from tests.fakes.aws import Answer, Malformed, answer, client_error
 from tests.fakes.world import ALICE, BOB, World
 
 Serve = Callable[[Callable[[QueryService], Any]], Any]
@@ -514,3 +514,121 @@ def test_the_service_tells_whether_it_is_ready(world: World) -> None:
     assert before
     assert not during
     assert after
+
+
+def test_an_engine_that_stays_away_fails_the_query_honestly(world: World, serve: Serve) -> None:
+    world.limits = SchedulerLimits(engine_patience_seconds=0.1, first_pause_seconds=0.01, longest_pause_seconds=0.02)
+
+    def unreachable(operation: str) -> None:
+        raise client_error(operation, "InternalServerException", "try later")
+
+    world.athena.on_call = unreachable
+
+    async def use(service: QueryService) -> Any:
+        return await service.submit(QueryRequest("SELECT 1", wait_seconds=20), ALICE)
+
+    execution = serve(use)
+    assert execution.status is QueryStatus.FAILED
+    assert (execution.error.code, execution.error.blame) == ("EngineUnavailable", Blame.ENGINE)
+    assert execution.error.retryable
+
+
+def test_a_retryable_failure_is_tried_once_more(world: World, serve: Serve) -> None:
+    error = {"ErrorCategory": 1, "ErrorType": 200, "Retryable": True}
+    world.athena.default = answer(reason="INTERNAL: a node went away", error=error)
+
+    async def use(service: QueryService) -> Any:
+        return await service.submit(QueryRequest("SELECT 1", wait_seconds=20), ALICE)
+
+    assert serve(use).status is QueryStatus.FAILED
+    assert world.athena.started() == ["SELECT 1", "SELECT 1"]
+
+
+def test_a_restart_takes_up_what_was_waiting_and_running(world: World) -> None:
+    world.limits = SchedulerLimits(maximum_concurrent=1)
+    held = world.athena.default = Answer()
+
+    async def first_life() -> list[str]:
+        service = world.service()
+        await service.start()
+        ids = [(await service.submit(QueryRequest(f"q{n}"), ALICE)).query_id for n in range(3)]
+        while not world.athena.runs:
+            await asyncio.sleep(0.005)
+        await service.close()
+        return ids
+
+    async def second_life(ids: list[str]) -> list[QueryStatus]:
+        service = world.service()
+        await service.start()
+        held.released.set()
+        statuses = [(await service.status(query_id, ALICE, wait_seconds=20)).status for query_id in ids]
+        await service.close()
+        return statuses
+
+    ids = asyncio.run(first_life())
+    assert asyncio.run(second_life(ids)) == [QueryStatus.FINISHED] * 3
+    assert sorted(world.athena.started()) == ["q0", "q1", "q2"]
+
+
+def test_two_processes_over_one_store_share_the_work(world: World) -> None:
+    held = world.athena.default = Answer()
+
+    async def main() -> None:
+        first, second = world.service(), world.service()
+        await first.start()
+        await second.start()
+        execution = await first.submit(QueryRequest("SELECT 1"), ALICE)
+        while not world.athena.runs:
+            await asyncio.sleep(0.005)
+        waiting = asyncio.create_task(second.status(execution.query_id, ALICE, wait_seconds=20))
+        await asyncio.sleep(0.05)
+        held.released.set()
+        assert (await waiting).status is QueryStatus.FINISHED
+        assert (await second.next_page(execution.query_id, ALICE)).row_count == 1
+        held.released.clear()
+        other = await first.submit(QueryRequest("SELECT 2"), ALICE)
+        while len(world.athena.runs) < 2:
+            await asyncio.sleep(0.005)
+        assert (await second.cancel(other.query_id, ALICE)).status is QueryStatus.CANCELLED
+        assert (await first.status(other.query_id, ALICE)).status is QueryStatus.CANCELLED
+        await first.close()
+        await second.close()
+
+    asyncio.run(main())
+
+
+def test_a_result_that_cannot_be_deleted_is_tried_again(world: World, serve: Serve) -> None:
+    async def use(service: QueryService) -> None:
+        execution = await service.submit(QueryRequest("SELECT 1", retention_minutes=1, wait_seconds=10), ALICE)
+        world.clock.advance(minutes=2)
+        delete_object = world.s3.delete_object
+
+        def failing(**arguments: Any) -> Any:
+            raise client_error("DeleteObject", "AccessDenied", "no")
+
+        world.s3.delete_object = failing  # type: ignore[method-assign]  # the fault of this test
+        service.sweep()
+        assert world.s3.objects
+        world.s3.delete_object = delete_object  # type: ignore[method-assign]  # mended
+        service.sweep()
+        assert not world.s3.objects
+        with pytest.raises(ResultExpired):
+            await service.status(execution.query_id, ALICE)
+
+    serve(use)
+
+
+def test_leaving_while_waiting_leaves_no_waiter_behind(world: World, serve: Serve) -> None:
+    held = world.athena.default = Answer()
+
+    async def use(service: QueryService) -> None:
+        execution = await service.submit(QueryRequest("SELECT 1"), ALICE)
+        waiting = asyncio.create_task(service.status(execution.query_id, ALICE, wait_seconds=50))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert service._changes._waiting == {}
+        held.released.set()
+
+    serve(use)
