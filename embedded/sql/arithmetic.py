@@ -8,7 +8,7 @@ from embedded.sql.coercion import coerce
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions.registry import error_sql
 from embedded.sql.physical import physical_type
-from embedded.sql.typed import Typed
+from embedded.sql.typed import Typed, bound_pair, is_repeatable
 from embedded.sql.types import (
     DOUBLE,
     MAXIMUM_DECIMAL_PRECISION,
@@ -46,15 +46,19 @@ def integral(operator: str, left: Typed, right: Typed, common: TrinoType) -> Typ
     if isinstance(right.literal, int) and right.literal not in (0, -1):
         return Typed(f"({left.sql} {sql} {right.sql})", common)
     failure = error_sql("DIVISION_BY_ZERO", "'Division by zero'", physical_type(common))
-    return Typed(f"(CASE WHEN {right.sql} = 0 THEN {failure} ELSE {left.sql} {sql} {right.sql} END)", common)
+    template = f"(CASE WHEN {{right}} = 0 THEN {failure} ELSE {{left}} {sql} {{right}} END)"
+    if is_repeatable(right.sql):
+        return Typed(template.replace("{left}", left.sql).replace("{right}", right.sql), common)
+    return Typed(bound_pair(left.sql, right.sql, template), common)
 
 
 def floating(operator: str, left: Typed, right: Typed, common: TrinoType) -> Typed:
     if operator == "%":
         # DuckDB answers NULL for a zero divisor, Java NaN
-        sql = f"fmod({left.sql}, {right.sql})"
-        zero = f"WHEN {right.sql} = 0 AND {left.sql} IS NOT NULL THEN CAST('NaN' AS {physical_type(common)})"
-        return Typed(f"(CASE {zero} ELSE CAST({sql} AS {physical_type(common)}) END)", common)
+        physical = physical_type(common)
+        zero = f"WHEN {{right}} = 0 AND {{left}} IS NOT NULL THEN CAST('NaN' AS {physical})"
+        template = f"(CASE {zero} ELSE CAST(fmod({{left}}, {{right}}) AS {physical}) END)"
+        return Typed(bound_pair(left.sql, right.sql, template), common)
     return (
         Typed(f"CAST(({left.sql} {operator} {right.sql}) AS {physical_type(common)})", common)
         if (common != DOUBLE)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from embedded.sql.physical import physical_type, text_literal
-from embedded.sql.typed import Typed
-from embedded.sql.types import TrinoType
+from embedded.sql.typed import Typed, once
+from embedded.sql.types import UNKNOWN, TrinoType
 
 
 def coerce(value: Typed, target: TrinoType) -> Typed:
@@ -53,13 +53,14 @@ def _scalar(sql: str, source: TrinoType, target: TrinoType, base: str, wanted: s
         return _with_time_zone(sql, source, target)
     if wanted == "timestamp":
         if base == "date":
-            micros = f"CAST({sql} AS TIMESTAMP)"
-            return micros if target.precision <= 6 else _when_not_null(sql, f"{{'t': {micros}, 'p': 0}}")
+            if target.precision <= 6:
+                return f"CAST({sql} AS TIMESTAMP)"
+            return _when_not_null(sql, "{'t': CAST({0} AS TIMESTAMP), 'p': 0}")
         if source.precision <= 6 < target.precision:
-            return _when_not_null(sql, f"{{'t': {sql}, 'p': 0}}")
+            return _when_not_null(sql, "{'t': {0}, 'p': 0}")
         return sql
     if wanted == "time with time zone":
-        return _when_not_null(sql, f"{{'p': {sql}, 'o': 0}}") if base == "time" else sql
+        return _when_not_null(sql, "{'p': {0}, 'o': 0}") if base == "time" else sql
     physical = physical_type(target)
     return sql if physical == physical_type(source) else f"CAST({sql} AS {physical})"
 
@@ -68,18 +69,19 @@ def _with_time_zone(sql: str, source: TrinoType, target: TrinoType) -> str:
     fine = target.precision > 6
     if source.base == "timestamp with time zone":
         if source.precision <= 6 and fine:
-            return _when_not_null(sql, f"{{'t': ({sql}).t, 'p': 0, 'z': ({sql}).z}}")
+            return _when_not_null(sql, "{'t': ({0}).t, 'p': 0, 'z': ({0}).z}")
         return sql
     zone = text_literal("UTC")
     if source.base == "timestamp" and source.precision > 6:
-        return _when_not_null(sql, f"{{'t': ({sql}).t, 'p': ({sql}).p, 'z': {zone}}}")
-    instant = f"CAST({sql} AS TIMESTAMP)" if source.base == "date" else sql
+        return _when_not_null(sql, f"{{'t': ({{0}}).t, 'p': ({{0}}).p, 'z': {zone}}}")
+    instant = "CAST({0} AS TIMESTAMP)" if source.base == "date" else "{0}"
     picos = "'p': 0, " if fine else ""
     return _when_not_null(sql, f"{{'t': {instant}, {picos}'z': {zone}}}")
 
 
 def _when_not_null(sql: str, result: str) -> str:
-    return f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE {result} END"
+    """`result` is built upon `{sql}`; a long value is bound first."""
+    return once(Typed(sql, UNKNOWN), f"CASE WHEN ({{0}}) IS NULL THEN NULL ELSE {result} END", "nn_")
 
 
 def _casts_directly(source: TrinoType, target: TrinoType) -> bool:

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from embedded.sql.errors import TrinoError
-from embedded.sql.typed import Typed
+from embedded.sql.typed import Typed, bound_pair
 from embedded.sql.types import TrinoType
 
 
@@ -45,10 +45,13 @@ def _floating_with_literal(operator: str, left: Typed, right: Typed) -> str:
         return plain
     other = right.sql if _is_number(left) else left.sql
     # NaN sorts above every literal: the answers that would become true are refused
-    becomes_true = operator == "<>" or (operator in (">", ">=")) == (other == left.sql)
+    becomes_true = (operator in (">", ">=")) == (other == left.sql)
+    guard = "{left}" if other == left.sql else "{right}"
     if operator == "<>":
         return plain
-    return f"({plain} AND NOT isnan({other}))" if becomes_true else plain
+    if not becomes_true:
+        return plain
+    return bound_pair(left.sql, right.sql, f"({{left}} {operator} {{right}} AND NOT isnan({guard}))")
 
 
 def compared(operator: str, left: str, right: str, trino_type: TrinoType, depth: int = 0) -> str:
@@ -59,9 +62,9 @@ def compared(operator: str, left: str, right: str, trino_type: TrinoType, depth:
         return f"({instant_key(left, trino_type)} {operator} {instant_key(right, trino_type)})"
     if trino_type.is_floating:
         if operator == "<>":
-            return f"({left} <> {right} OR isnan({left}))"
-        guard = {"=": left, "<": right, "<=": right, ">": left, ">=": left}[operator]
-        return f"({left} {operator} {right} AND NOT isnan({guard}))"
+            return bound_pair(left, right, "({left} <> {right} OR isnan({left}))", f"cmp{depth}_")
+        guard = "{right}" if operator in ("<", "<=") else "{left}"
+        return bound_pair(left, right, f"({{left}} {operator} {{right}} AND NOT isnan({guard}))", f"cmp{depth}_")
     if operator == "<>":
         return f"(NOT {compared('=', left, right, trino_type, depth)})"
     if operator == "=":

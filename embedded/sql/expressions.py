@@ -40,6 +40,9 @@ from embedded.sql.types import (
 #: What Athena adds to Trino's text, because Lake Formation may hide columns.
 _NOT_AUTHORIZED = " or requester is not authorized to access requested resources"
 
+#: Characters of DuckDB SQL for one expression: nested calls that use an argument twice grow exponentially.
+_LONGEST_EXPRESSION = 4_000_000
+
 _EXTRACT_FUNCTIONS = {
     "YEAR": "year",
     "QUARTER": "quarter",
@@ -144,6 +147,8 @@ class ExpressionAnalyser:
             if error.line is None:
                 raise self.source.error(error.name, error.message, node.position) from None
             raise
+        if len(found.sql) > _LONGEST_EXPRESSION:
+            raise self.error("COMPILER_ERROR", "Expression is too complex for the embedded engine", node)
         if len(level.ungrouped) > mark and found.sql in level.group_sql:
             del level.ungrouped[mark:]
         if level.group_values and not level.in_aggregate and found.sql in level.group_values:

@@ -18,12 +18,16 @@ from functools import lru_cache
 
 from embedded.sql.functions.registry import macro, sql_function
 from embedded.sql.physical import text_literal
+from embedded.sql.typed import Typed, once
 from embedded.sql.types import TrinoType
 
 
 def text_expression(column_sql: str, trino_type: TrinoType) -> str:
     """The text of `column_sql`, a value in the physical form of `trino_type`. NULL stays NULL."""
-    return _template(trino_type, 0).replace("{}", column_sql)
+    template = _template(trino_type, 0)
+    if template.count("{}") > 1:
+        return once(Typed(column_sql, trino_type), template.replace("{}", "{0}"), "text_")
+    return template.replace("{}", column_sql)
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ Raises TrinoError with Trino's name, message, line and column. Errors of the run
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ __all__ = [
 
 #: Athena's limit on a query string, in bytes.
 MAXIMUM_QUERY_BYTES = 262_144
+_RECURSION_LIMIT = 6000
 
 
 def translate(
@@ -50,6 +52,9 @@ def translate(
     from embedded.sql.analysis import Analyser
     from embedded.sql.parser import parse_expression, parse_query
 
+    if sys.getrecursionlimit() < _RECURSION_LIMIT:
+        # a level of SQL nesting takes about ten Python frames; Python frames do not use the C stack
+        sys.setrecursionlimit(_RECURSION_LIMIT)
     if len(sql.encode()) > MAXIMUM_QUERY_BYTES:
         raise TrinoError("SYNTAX_ERROR", f"Query text length exceeds the maximum length ({MAXIMUM_QUERY_BYTES})")
     try:

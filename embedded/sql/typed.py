@@ -45,11 +45,28 @@ class Typed:
         return f"lambda {', '.join(self.parameters)}: {self.sql}"
 
 
+#: Beyond this many characters an expression is bound to a name rather than written twice.
+LONGEST_REPEATED = 60
+
+
+def is_repeatable(sql: str) -> bool:
+    """Whether SQL may stand twice in an emission; otherwise nesting would double it at every level."""
+    return len(sql) < LONGEST_REPEATED
+
+
+def bound_pair(left: str, right: str, template: str, name: str = "pair_") -> str:
+    """`template` with `{left}` and `{right}`; long operands are bound first, as fields of one struct."""
+    if is_repeatable(left) and is_repeatable(right):
+        return template.replace("{left}", left).replace("{right}", right)
+    body = template.replace("{left}", f"{name}.a").replace("{right}", f"{name}.b")
+    return f"(list_transform([struct_pack(a := {left}, b := {right})], lambda {name}: {body})[1])"
+
+
 def once(value: Typed, template: str, name: str = "once_") -> str:
     """`template` is SQL that uses `{0}` more than once: a simple value is written in place, another is bound first.
 
     Binding is a one-element list_transform, DuckDB's only let-expression; without it nested calls double each level.
     """
-    if value.is_simple or len(value.sql) < 60:
+    if value.is_simple or is_repeatable(value.sql):
         return template.replace("{0}", value.sql)
     return f"(list_transform([{value.sql}], lambda {name}: {template.replace('{0}', name)})[1])"
