@@ -33,6 +33,20 @@ def require_safe_address(settings: Settings, world: World) -> None:
         )
 
 
+def open_world(settings: Settings, log: Log) -> World:
+    """The embedded world of these settings, not started. Raises SettingsError when its address is not safe."""
+    route_library_logs(log, settings.log_level)
+    for sentence in unknown_settings(os.environ):
+        log.warning("unknown setting", detail=sentence)
+    world = build_embedded(settings.data_dir, settings)
+    try:
+        require_safe_address(settings, world)
+    except SettingsError:
+        world.close()
+        raise
+    return world
+
+
 def application_of(world: World, log: Log, stopping: asyncio.Event | None = None) -> Any:
     """The ASGI application of an embedded world; when the server stops it closes the world."""
     return create_app(
@@ -78,15 +92,7 @@ def serve(settings: Settings) -> int:
     Raises SettingsError, before anything listens, when the address is not safe.
     """
     log = json_log(sys.stderr.buffer, settings.log_level)
-    route_library_logs(log, settings.log_level)
-    for sentence in unknown_settings(os.environ):
-        log.warning("unknown setting", detail=sentence)
-    world = build_embedded(settings.data_dir, settings)
-    try:
-        require_safe_address(settings, world)
-    except SettingsError:
-        world.close()
-        raise
+    world = open_world(settings, log)
     stopping = asyncio.Event()
     config = uvicorn.Config(
         application_of(world, log, stopping),

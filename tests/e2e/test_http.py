@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.conftest import COMMAND, LAKE_ROWS, Server, data_hist, environment_of
+from tests.e2e.conftest import COMMAND, LAKE_ROWS, Server, copy_of, data_hist, environment_of
 
 SLOW_QUERY = "SELECT count(*) AS n FROM events a CROSS JOIN events b CROSS JOIN events c CROSS JOIN events d"
 
@@ -435,13 +435,54 @@ def test_keys_decide_who_sees_what(start_server: Callable[..., Server]) -> None:
     assert all(key["key"] not in text and key["key"].split(".")[-1] not in text for key in (alice, bob, operator))
 
 
-def test_any_other_address_is_refused_until_a_key_exists(loaded_lake: Path, tmp_path: Path) -> None:
+def test_any_other_address_is_refused_until_a_key_exists(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     command = [str(COMMAND), "serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(data_dir)]
     refused = subprocess.run(command, capture_output=True, timeout=60, env=environment_of(), check=False)
     assert refused.returncode != 0
     assert b"keys create" in refused.stderr
     assert b"listening" not in refused.stderr
+
+
+def test_behind_gunicorn(loaded_lake: Path, tmp_path: Path) -> None:
+    """As the container image runs it: refused without a key, served with one, stopped gracefully."""
+    data_dir = copy_of(loaded_lake, tmp_path)
+    port = free_port()
+    options = ["--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
+    command = [str(COMMAND.with_name("gunicorn")), "api.asgi:application()", *options]
+    environment = environment_of(DATA_HIST_DATA_DIR=str(data_dir))
+    refused = subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False)
+    assert refused.returncode != 0
+    assert b"keys create" in refused.stderr
+
+    key = data_hist("keys", "create", data_dir=data_dir)["key"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                eventually(lambda: answers(client, "/health/ready"))
+                assert client.get("/v0/data_hist/queries").status_code == 401
+                headers = {"X-API-Key": key}
+                body = {"query": "SELECT count(*) AS n FROM events", "wait_seconds": 50}
+                query_id = client.post("/v0/data_hist/query", json=body, headers=headers).json()["query_id"]
+                page = client.post("/v0/data_hist/next", json={"query_id": query_id}, headers=headers).json()
+                assert page["result_set"] == [{"n": LAKE_ROWS}]
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(client: httpx.Client, path: str) -> bool:
+    try:
+        return client.get(path).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_bad_setting_stops_the_start(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""The embedded world: built twice it is the same, its secret is its own, its faults are told before anything runs."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.asgi import application
+from api.composition import World, build_embedded, token_secret
+from api.exchange import Exchange
+from api.server import require_safe_address
+from api.settings import Settings, SettingsError
+from service.errors import QueryFailed, StatementError
+from service.model import OPERATOR, QueryRequest
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    built = build_embedded(tmp_path / "data", Settings(data_dir=tmp_path / "data", request_events=False))
+    yield built
+    asyncio.run(built.query_service.close())
+    built.close()
+
+
+def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    first = token_secret(path)
+    assert token_secret(path) == first
+    assert len(first) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["secret"]
+
+
+def test_a_secret_that_was_cut_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"short")
+    with pytest.raises(ValueError, match="too short"):
+        token_secret(tmp_path / "secret")
+
+
+def test_nothing_in_the_data_directory_knows_where_it_lies(tmp_path: Path) -> None:
+    """Built, used, closed; then no file holds the folder's path."""
+    data_dir = tmp_path / "a-folder-of-its-own"
+    built = build_embedded(data_dir, Settings(data_dir=data_dir))
+
+    async def use() -> None:
+        await built.query_service.start()
+        execution = await built.query_service.submit(QueryRequest("SELECT count(*) AS n FROM events"), OPERATOR)
+        ended = await built.query_service.status(execution.query_id, OPERATOR, wait_seconds=30)
+        assert ended.has_result, ended
+        await built.query_service.next_page(execution.query_id, OPERATOR)
+        built.record(Exchange("r", "GET", "/", route="/v0/data_hist/queries", status=200), 0.1)
+        await built.query_service.close()
+
+    asyncio.run(use())
+    built.close()
+    for path in data_dir.rglob("*"):
+        if path.is_file():
+            assert b"a-folder-of-its-own" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("query", ["SELECT nosuch(1)", "SELECT 1 + 'a'", "SELECT customerid + servicename FROM events"])
+def test_what_only_the_analyser_sees_is_refused_before_it_runs(world: World, query: str) -> None:
+    with pytest.raises((QueryFailed, StatementError)) as refusal:
+        asyncio.run(world.query_service.submit(QueryRequest(query), OPERATOR))
+    assert refusal.value.code in ("FunctionNotFound", "TypeMismatch")
+
+
+def test_readings_of_an_idle_service(world: World) -> None:
+    readings = {reading.name: reading.value for reading in world.readings()}
+    assert readings["data_hist_queries_running"] == readings["data_hist_queue_depth"] == 0
+    assert readings["data_hist_scanned_bytes"] == 0
+    assert readings["data_hist_spool_bytes"] == 0
+
+
+def test_an_address_that_others_reach_wants_a_key(world: World) -> None:
+    everywhere = Settings(host="0.0.0.0")
+    require_safe_address(Settings(), world)
+    with pytest.raises(SettingsError, match="keys create"):
+        require_safe_address(everywhere, world)
+    key = world.keys.create(customers=None)
+    require_safe_address(everywhere, world)
+    world.keys.revoke(key.key.key_id)
+    require_safe_address(everywhere, world)
+
+
+def test_a_process_manager_always_wants_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_HIST_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)  # pytest's stand-in has no bytes
+    with pytest.raises(SettingsError, match="keys create"):
+        application()
