@@ -15,6 +15,7 @@ import typer
 import typer.main
 
 from cli import keys, partitions, tables
+from cli.aws import aws
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
 from cli.load import load
@@ -36,6 +37,7 @@ app.command()(serve)
 app.command()(query)
 app.command()(load)
 app.command()(sample)
+app.command()(aws)
 app.add_typer(tables.app, name="tables")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(keys.app, name="keys")

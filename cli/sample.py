@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from cli.failure import Failure
 from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cli.output import counted, say, shown_bytes, write_json
 
+if TYPE_CHECKING:
+    from cli.lake import Lake
+
 
 def sample(
     seed: Annotated[int, typer.Option("--seed", help="The same seed and end make the same lake.")] = 1,
@@ -19,6 +22,9 @@ def sample(
     end: Annotated[
         str | None, typer.Option("--end", metavar="TIME", help="Where it ends, ISO 8601; now without it.")
     ] = None,
+    if_empty: Annotated[
+        bool, typer.Option("--if-empty", help="Do nothing where the lake holds anything else.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> int:
@@ -31,6 +37,11 @@ def sample(
 
     moment = _moment(end)
     with open_lake(data_dir) as lake:
+        if if_empty and _holds_other_data(lake):
+            say(f"The lake of {data_dir} is in use: no sample is added.")
+            if as_json:
+                write_json({"was_there": False, "rows": 0, "objects": 0, "partitions": 0, "size_bytes": 0})
+            return 0
         maker = SampleLake(lake.glue, lake.s3, lake.ledger, lake.specs, now, seed=seed, days=days)
         try:
             report = maker.create(moment)
@@ -53,6 +64,16 @@ def sample(
     size = f"{counted(report.rows, 'row')} in {counted(report.objects, 'object')}, {shown_bytes(report.size_bytes)}"
     say(f"{verb}: {size}, until {until:%Y-%m-%d %H:%M} UTC")
     return 0
+
+
+def _holds_other_data(lake: Lake) -> bool:
+    """Whether there are objects in the lake and no sample was ever begun there."""
+    from glue.sample_lake import SAMPLE_LOAD
+
+    if lake.ledger.begun_load(SAMPLE_LOAD) is not None:
+        return False
+    buckets = sorted({spec.bucket for spec in lake.specs.values()})
+    return any(lake.s3.list_objects_v2(Bucket=bucket, MaxKeys=1)["KeyCount"] for bucket in buckets)
 
 
 def _moment(text: str | None) -> datetime | None:

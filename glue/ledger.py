@@ -233,6 +233,11 @@ class SqliteLedger:
         row = self._one("SELECT facts FROM loads WHERE load_id = ? AND finished_at IS NOT NULL", (load_id,))
         return None if row is None else _facts(row[0])
 
+    def begun_load(self, load_id: str) -> Mapping[str, object] | None:
+        """The facts of a load that was begun, finished or not; None when there was none."""
+        row = self._one("SELECT facts FROM loads WHERE load_id = ?", (load_id,))
+        return None if row is None else _facts(row[0])
+
     def summary(self, table: str, time_range: PartitionRange | None = None) -> LedgerSummary:
         """Partitions, objects and bytes of a table, or of the partitions of a range."""
         lower, upper = _bounds(time_range)

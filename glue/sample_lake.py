@@ -30,6 +30,8 @@ from glue.registration import register_partitions
 from glue.table_spec import TableSpec
 
 DAYS = 7
+SAMPLE_LOAD = "sample"
+"""The name of the sample among the ledger's loads: begun once for a data directory."""
 _MINUTE, _DAY = 60_000, 86_400_000
 _COARSE_MINUTES = 5
 _KAFKA_PARTITIONS = 4
@@ -99,12 +101,12 @@ class SampleLake:
         """Make the lake, ending at `end` (now without it). Raises SampleFailed when the catalogue does not take it."""
         end_milliseconds = round((end or self.clock()).timestamp() * 1000) // _MINUTE * _MINUTE
         asked = {"seed": self.seed, "end": end_milliseconds, "days": self.days}
-        facts = self.ledger.begin_load("sample", "", asked)
+        facts = self.ledger.begin_load(SAMPLE_LOAD, "", asked)
         seed, end_milliseconds, days = (int(str(facts[name])) for name in ("seed", "end", "days"))
         totals = [0, 0, 0, 0]
         made_any = False
         for name in ("events", "metrics", "logs"):
-            finished = self.ledger.finished_load(f"sample-{name}")
+            finished = self.ledger.finished_load(f"{SAMPLE_LOAD}-{name}")
             if finished is None:
                 made_any = True
                 finished = self._create_table(self.specs[name], seed, end_milliseconds, days)
@@ -140,7 +142,7 @@ class SampleLake:
             "partitions": len({record.partition for record in objects}),
             "size_bytes": sum(record.size_bytes for record in objects),
         }
-        self.ledger.finish_load(f"sample-{spec.name}", spec.name, objects, facts, now=self.clock())
+        self.ledger.finish_load(f"{SAMPLE_LOAD}-{spec.name}", spec.name, objects, facts, now=self.clock())
         return facts
 
 

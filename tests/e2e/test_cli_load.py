@@ -233,3 +233,12 @@ def test_the_sample_lake_is_made_once(tmp_path: Path) -> None:
     assert {table["freshness"]["last_partition"] for table in tables} == {"dt=2026-11-22/hr=09/min=59"}
     registered = data_hist(tmp_path, "partitions", "register", "logs")
     assert (registered["registered"], registered["already_known"], registered["foreign"]) == (0, 1440, 0)
+    assert data_hist(tmp_path, "sample", "--if-empty") == second
+
+
+def test_a_sample_for_an_empty_lake_leaves_other_data_alone(tmp_path: Path) -> None:
+    folder = tmp_path / LAKE / "events" / "dt=2026-11-22" / "hr=10" / "min=05"
+    folder.mkdir(parents=True)
+    (folder / "mine.gz").write_bytes(gzip.compress(b"{}"))
+    assert data_hist(tmp_path, "sample", "--if-empty")["objects"] == 0
+    assert len(list((tmp_path / "s3").rglob("*.gz"))) == 1

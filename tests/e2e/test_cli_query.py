@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-COMMAND = Path(sys.executable).with_name("data-hist")
+from tests.e2e.conftest import COMMAND, running_server
+
 ROW_COUNT = 2500
 
 
@@ -50,17 +50,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         )
     arguments = ["load", "events", source, "--time", "at", "--customer", "c", "--data-dir", data_dir]
     subprocess.run([COMMAND, *map(str, arguments)], check=True, capture_output=True)
-    process = subprocess.Popen(
-        [COMMAND, "serve", "--port", "0", "--data-dir", str(data_dir)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stderr is not None
-    url = next(document["url"] for document in map(json.loads, process.stderr) if document.get("event") == "listening")
-    yield Service(url, data_dir)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    with running_server(data_dir, DATA_HIST_REQUEST_EVENTS="off") as running:
+        yield Service(running.url, data_dir)
 
 
 def test_rows_as_json(service: Service) -> None:
@@ -151,8 +142,6 @@ def test_keys_close_the_door(service: Service) -> None:
 
 def _query_after_a_while(service: Service, sql: str, arguments: list[str]) -> str:
     """The gate may remember for a second that the service was open."""
-    import time
-
     for _ in range(20):
         finished = subprocess.run(
             [COMMAND, "query", sql, "--url", service.url, "--json", *arguments],

@@ -31,6 +31,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
         ["keys", "create", "--scope", "rule"],
         ["keys", "create", "--customer", "acme"],
         ["sample", "--end", "soon"],
+        ["aws", "--host", "0.0.0.0"],
     ],
 )
 def test_wrong_use_is_one_sentence_and_with_json_one_document(
