@@ -17,7 +17,7 @@ from embedded.sql import tree, types
 from embedded.sql.catalogue import Catalogue, Column, TableScan, Translation
 from embedded.sql.coercion import coerced_sql
 from embedded.sql.comparison import comparison, has_plain_identity, identity_key, sort_key
-from embedded.sql.expressions import ExpressionAnalyser, direction, shown
+from embedded.sql.expressions import DEEPEST_NESTING, ExpressionAnalyser, direction, shown
 from embedded.sql.functions import registry
 from embedded.sql.partition_predicate import partition_predicate
 from embedded.sql.physical import physical_type, quoted
@@ -64,6 +64,10 @@ class Analyser(ExpressionAnalyser):
     def translation(self, query: tree.Query) -> Translation:
         registry.load()
         output = self.query(query, None)
+        for field in output.fields:
+            if field.type.depth > DEEPEST_NESTING:
+                message = f"Types nested deeper than {DEEPEST_NESTING} are not supported by the embedded engine"
+                raise self.error("NOT_SUPPORTED", message, query)
         columns = tuple(
             Column(field.name if field.name is not None else f"_col{i}", field.type)
             for i, field in enumerate(output.fields)

@@ -40,6 +40,9 @@ from embedded.sql.types import (
 #: What Athena adds to Trino's text, because Lake Formation may hide columns.
 _NOT_AUTHORIZED = " or requester is not authorized to access requested resources"
 
+#: Nested lambdas, and nested types shown: DuckDB binds the body of a lambda twice, which doubles with each level.
+DEEPEST_NESTING = 10
+
 #: Characters of DuckDB SQL for one expression: nested calls that use an argument twice grow exponentially.
 _LONGEST_EXPRESSION = 4_000_000
 
@@ -637,6 +640,9 @@ class ExpressionAnalyser:
     def lambda_body(self, node: tree.Lambda, parameter_types: Sequence[TrinoType]) -> Typed:
         """The body with its parameters in reach; `parameters` of the answer are their DuckDB names."""
         depth = len(self.lambdas)
+        if depth >= DEEPEST_NESTING:
+            message = f"More than {DEEPEST_NESTING} nested lambdas are not supported by the embedded engine"
+            raise self.error("NOT_SUPPORTED", message, node)
         names = tuple(f"l{depth}_{i}" for i in range(len(node.parameters)))
         self.lambdas.append(
             {

@@ -55,6 +55,11 @@ class TrinoType:
         return self.elements[1]
 
     @property
+    def depth(self) -> int:
+        """How deep arrays, maps and rows nest: 0 for a plain type."""
+        return 1 + max((element.depth for element in self.elements), default=0) if self.is_nested else 0
+
+    @property
     def is_integer(self) -> bool:
         return self.base in INTEGER_WIDTHS
 
