@@ -53,7 +53,7 @@ def ndjson_chunks(
         if rows.row_count:
             row += rows.row_count
             # a JSON text holds no newline of its own, so a comma before a newline is always the end of a row
-            yield rows.rows.replace(ROW_END, b"\n")
+            yield bytes(rows.rows).replace(ROW_END, b"\n")
         elif is_complete:
             return
         else:

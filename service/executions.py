@@ -165,8 +165,10 @@ class ExecutionStore(Protocol):
         """
         ...
 
-    def record_spooled(self, query_id: str, rows_total: int, result_bytes: int) -> None:
-        """Remembers that the whole result is spooled, and its size."""
+    def record_spooled(self, query_id: str, rows_total: int, result_bytes: int) -> StoredExecution | None:
+        """Remembers that the whole result is spooled, and its size. Returns the execution as it then is; None: no
+        such.
+        """
         ...
 
     def unfinished(self) -> tuple[StoredExecution, ...]:
@@ -292,17 +294,16 @@ class SqliteExecutionStore:
 
     def claim_start(self, query_id: str, owner: str) -> StoredExecution | None:
         with self._writing():
-            changed = self._update(
+            return self._updated(
                 "is_starting = 1",
                 f"query_id = ? AND owner = ? AND {_UNFINISHED} AND is_cancel_requested = 0",
                 query_id,
                 owner,
             )
-            return self.get(query_id) if changed else None
 
     def record_plan(self, query_id: str, owner: str, plan: Plan) -> StoredExecution | None:
         with self._writing():
-            changed = self._update(
+            return self._updated(
                 "engine_sql = ?, json_columns = ?, planned_columns = ?, plan_valid_until = ?, statistics = ?",
                 f"query_id = ? AND owner = ? AND engine_id IS NULL AND is_starting = 0 AND {_UNFINISHED}",
                 plan.engine_sql,
@@ -313,7 +314,6 @@ class SqliteExecutionStore:
                 query_id,
                 owner,
             )
-            return self.get(query_id) if changed else None
 
     def release_start(self, query_id: str, owner: str) -> None:
         with self._writing():
@@ -323,7 +323,7 @@ class SqliteExecutionStore:
         self, query_id: str, engine_id: str, status: QueryStatus, started_at: datetime
     ) -> StoredExecution:
         with self._writing():
-            self._update(
+            started = self._updated(
                 "engine_id = ?, is_starting = 0, status = ?, started_at = coalesce(started_at, ?)",
                 f"query_id = ? AND {_UNFINISHED}",
                 engine_id,
@@ -331,7 +331,7 @@ class SqliteExecutionStore:
                 _microseconds(started_at),
                 query_id,
             )
-            return self._existing(query_id)
+            return started or self._existing(query_id)
 
     def record_progress(self, query_id: str, status: QueryStatus, statistics: Statistics) -> None:
         with self._writing():
@@ -345,13 +345,12 @@ class SqliteExecutionStore:
 
     def next_attempt(self, query_id: str, owner: str) -> StoredExecution | None:
         with self._writing():
-            changed = self._update(
+            return self._updated(
                 "attempt = attempt + 1, engine_id = NULL, is_starting = 0, status = 'QUEUED', started_at = NULL",
                 f"query_id = ? AND owner = ? AND {_UNFINISHED} AND is_cancel_requested = 0",
                 query_id,
                 owner,
             )
-            return self.get(query_id) if changed else None
 
     def request_cancel(self, query_id: str, ended_at: datetime) -> StoredExecution | None:
         with self._writing():
@@ -371,7 +370,7 @@ class SqliteExecutionStore:
             if stored.is_cancel_requested:
                 ending = replace(ending, status=QueryStatus.CANCELLED, error=None)
             expires_at = ending.ended_at + timedelta(minutes=stored.execution.retention_minutes)
-            self._update(
+            ended = self._updated(
                 "status = ?, ended_at = ?, expires_at = ?, statistics = ?, error = ?, columns = ?, warnings = ?,"
                 " warnings_truncated = ?, result_location = coalesce(?, result_location), is_spooled = ?,"
                 " is_starting = 0",
@@ -388,18 +387,15 @@ class SqliteExecutionStore:
                 int(ending.is_spooled),
                 query_id,
             )
-            return self._existing(query_id)
+            return ended or self._existing(query_id)
 
-    def record_spooled(self, query_id: str, rows_total: int, result_bytes: int) -> None:
+    def record_spooled(self, query_id: str, rows_total: int, result_bytes: int) -> StoredExecution | None:
         with self._writing():
             stored = self.get(query_id)
             if stored is None:
-                return
+                return None
             statistics = replace(stored.execution.statistics, rows_total=rows_total, result_bytes=result_bytes)
-            self._connection.execute(
-                "UPDATE executions SET is_spooled = 1, statistics = ? WHERE query_id = ?",
-                (_json(asdict(statistics)), query_id),
-            )
+            return self._updated("is_spooled = 1, statistics = ?", "query_id = ?", _json(asdict(statistics)), query_id)
 
     def unfinished(self) -> tuple[StoredExecution, ...]:
         return self._many(f"WHERE {_UNFINISHED} ORDER BY submitted_at")
@@ -474,6 +470,12 @@ class SqliteExecutionStore:
     def _update(self, assignments: str, condition: str, *values: object) -> bool:
         statement = f"UPDATE executions SET {assignments} WHERE {condition}"  # noqa: S608 - both are this class's own text
         return self._connection.execute(statement, values).rowcount > 0
+
+    def _updated(self, assignments: str, condition: str, *values: object) -> StoredExecution | None:
+        """Updates one execution and returns it as it then is; None when the condition does not hold."""
+        statement = f"UPDATE executions SET {assignments} WHERE {condition} RETURNING *"  # noqa: S608 - as _update
+        rows = self._connection.execute(statement, values).fetchall()
+        return _stored(rows[0]) if rows else None
 
     def _one(self, clause: str, *values: object) -> StoredExecution | None:
         found = self._many(clause, *values)

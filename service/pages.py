@@ -39,8 +39,12 @@ def page(
     columns: Sequence[OutputColumn],
     paging_token: str | None,
     results_per_page: int,
+    is_waiting_allowed: bool = True,
 ) -> Page:
-    """The page that begins at the token (without one, at the first row). Raises InvalidPagingToken, PageNotReady."""
+    """The page that begins at the token (without one, at the first row).
+
+    Raises InvalidPagingToken, PageNotReady; OSError when the rows lie on disk and `is_waiting_allowed` is False.
+    """
     position = ResultPosition(0, 0)
     if paging_token is not None:
         position = signer.result_position(paging_token, tenant=tenant, query_id=query_id)
@@ -53,7 +57,7 @@ def page(
         raise PageNotReady
     if is_complete and position.row > 0 and position.row >= row_count:
         raise InvalidPagingToken("the paging token points behind the end of the result")
-    rows = reader.read(position.row, results_per_page, position.byte_offset)
+    rows = reader.read(position.row, results_per_page, position.byte_offset, is_waiting_allowed=is_waiting_allowed)
     next_token = None
     if position.row + rows.row_count < row_count:
         next_position = ResultPosition(position.row + rows.row_count, rows.end_offset)

@@ -149,7 +149,7 @@ class QueryService:
             spools,
             owner=ownership.owner,
             clock=clock,
-            on_change=self._changed,
+            on_end=self._ended,
             plan_again=self._plan_again,
             maximum_attempts=self._settings.maximum_attempts,
         )
@@ -215,6 +215,9 @@ class QueryService:
         if not 1 <= results_per_page <= MAXIMUM_RESULTS_PER_PAGE:
             detail = f"results_per_page must be from 1 to {MAXIMUM_RESULTS_PER_PAGE}"
             raise InvalidRequest(detail, field="results_per_page")
+        page_in_memory = self._page_in_memory(query_id, caller, paging_token, results_per_page)
+        if page_in_memory is not None:
+            return page_in_memory
         deadline = time.monotonic() + self._settings.page_wait_seconds
         while True:
             try:
@@ -435,8 +438,7 @@ class QueryService:
         reader = self._spools.reader(stored.query_id)
         if reader is None or not reader.is_complete:
             return stored
-        self._store.record_spooled(stored.query_id, reader.row_count, reader.size_bytes)
-        return self._store.get(stored.query_id) or stored
+        return self._store.record_spooled(stored.query_id, reader.row_count, reader.size_bytes) or stored
 
     def _remembered_ending(self, query_id: str, caller: Caller) -> StoredExecution | None:
         ending = self._endings.get(query_id)
@@ -479,7 +481,9 @@ class QueryService:
         with self._changes.subscribed(query_id) as changed:
             while True:
                 changed.clear()
-                stored = await self._in_pool(self._owned, query_id, caller)
+                stored = self._remembered_ending(query_id, caller)
+                if stored is None:
+                    stored = await self._in_pool(self._owned, query_id, caller)
                 left_seconds = deadline - time.monotonic()
                 if stored.execution.is_terminal or left_seconds <= 0:
                     return stored
@@ -488,8 +492,9 @@ class QueryService:
                     await asyncio.wait_for(changed.wait(), min(left_seconds, look_again_seconds))
                 look_again_seconds = min(look_again_seconds * 1.5, 1.0)
 
-    def _changed(self, query_id: str) -> None:
-        self._changes.notify(query_id)
+    def _ended(self, stored: StoredExecution) -> None:
+        self._remember_ending(stored)
+        self._changes.notify(stored.query_id)
 
     def _listing(
         self, caller: Caller, status: QueryStatus | None, limit: int, paging_token: str | None
@@ -522,7 +527,7 @@ class QueryService:
             raise QueryNotFound(f"there is no query {query_id!r}", query_id=query_id)
         if stored.execution.is_terminal:
             self._scheduler.drop(stored.execution.tenant, query_id)
-            self._changed(query_id)
+            self._ended(stored)
         elif stored.engine_id is not None:
             self._engine.stop(stored.engine_id)
         return stored
@@ -541,6 +546,30 @@ class QueryService:
         if execution.error is not None:
             raise QueryFailed(execution.error, query_id=query_id)
         return self._not_expired(stored)
+
+    def _page_in_memory(
+        self, query_id: str, caller: Caller, paging_token: str | None, results_per_page: int
+    ) -> Page | None:
+        """The page when it can be had without waiting for a disk or a lock: some 20 us, less than a change of
+        threads.
+        """
+        stored = self._remembered_ending(query_id, caller)
+        reader = self._spools.open_reader(query_id)
+        if stored is None or reader is None or not stored.execution.has_result:
+            return None
+        try:
+            return page(
+                reader,
+                self._signer,
+                query_id=query_id,
+                tenant=caller.tenant,
+                columns=stored.execution.columns or (),
+                paging_token=paging_token,
+                results_per_page=results_per_page,
+                is_waiting_allowed=False,
+            )
+        except OSError:  # not in memory (EAGAIN), or a file system that cannot tell (EOPNOTSUPP)
+            return None
 
     def _page(self, query_id: str, caller: Caller, paging_token: str | None, results_per_page: int) -> Page:
         stored = self._finished(query_id, caller)

@@ -62,7 +62,10 @@ class _Stopping(Exception):  # noqa: N818 - a state: the service closes
 
 
 class QueryRunner:
-    """Drives queries, one per call of `drive`; used by many threads at once."""
+    """Drives queries, one per call of `drive`; used by many threads at once.
+
+    `on_end` hears of each execution that ended, and once more when its spool became whole after that.
+    """
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class QueryRunner:
         *,
         owner: str,
         clock: Callable[[], datetime],
-        on_change: Callable[[str], None],
+        on_end: Callable[[StoredExecution], None],
         plan_again: Callable[[StoredExecution], Plan],
         maximum_attempts: int = 2,
     ) -> None:
@@ -81,7 +84,7 @@ class QueryRunner:
         self._spools = spools
         self._owner = owner
         self._clock = clock
-        self._on_change = on_change
+        self._on_end = on_end
         self._plan_again = plan_again
         self._maximum_attempts = maximum_attempts
         self.is_stopping = Event()
@@ -139,8 +142,7 @@ class QueryRunner:
             for _ in self._spooling(writer, stored, stored.execution.columns, stored.result_location):
                 pass
             writer.complete()
-            self._store.record_spooled(query_id, writer.row_count, writer.size_bytes)
-        self._on_change(query_id)
+        self._spooled(query_id, writer)
 
     def _drive(self, stored: StoredExecution) -> RunOutcome:
         if stored.engine_id is None:
@@ -178,9 +180,7 @@ class QueryRunner:
             if current is None or current.execution.is_terminal or not current.is_starting:
                 return None
         engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token)
-        started = self._store.record_started(query_id, engine_id, QueryStatus.QUEUED, self._clock())
-        self._on_change(query_id)
-        return started
+        return self._store.record_started(query_id, engine_id, QueryStatus.QUEUED, self._clock())
 
     def _with_valid_plan(self, stored: StoredExecution) -> StoredExecution:
         """The execution, planned again when it waited so long that the now() it was planned with is history."""
@@ -192,7 +192,6 @@ class QueryRunner:
     def _progressed(self, stored: StoredExecution, execution: EngineExecution) -> None:
         statistics = self._statistics(stored, execution.statistics)
         self._store.record_progress(stored.query_id, execution.status, statistics)
-        self._on_change(stored.query_id)
 
     def _statistics(self, stored: StoredExecution, told: Statistics) -> Statistics:
         """The engine's statistics with what planning knew and what only we can know."""
@@ -213,11 +212,9 @@ class QueryRunner:
     def _failed_attempt(
         self, stored: StoredExecution, failure: QueryFailure, ended: EngineExecution | None = None
     ) -> RunOutcome:
-        if failure.retryable and stored.attempt < self._maximum_attempts:
-            again = self._store.next_attempt(stored.query_id, self._owner)
-            self._on_change(stored.query_id)
-            if again is not None:
-                return RunOutcome.AGAIN
+        may_try_again = failure.retryable and stored.attempt < self._maximum_attempts
+        if may_try_again and self._store.next_attempt(stored.query_id, self._owner) is not None:
+            return RunOutcome.AGAIN
         return self._failed(stored, failure, ended)
 
     def _failed(
@@ -280,8 +277,7 @@ class QueryRunner:
                         return RunOutcome.DONE
             writer.complete()
         if is_announced:
-            self._store.record_spooled(stored.query_id, writer.row_count, writer.size_bytes)
-            self._on_change(stored.query_id)
+            self._spooled(stored.query_id, writer)
         else:
             statistics = replace(statistics, rows_total=writer.row_count, result_bytes=writer.size_bytes)
             self._end(stored, replace(ending, ended_at=self._clock(), statistics=statistics, is_spooled=True))
@@ -331,8 +327,13 @@ class QueryRunner:
             if location is not None:
                 with suppress(EngineUnavailable):  # the retention sweeper tries again when the execution expires
                     self._engine.delete_result(location)
-        self._on_change(stored.query_id)
+        self._on_end(after)
         return after.execution.status is ending.status
+
+    def _spooled(self, query_id: str, writer: SpoolWriter) -> None:
+        after = self._store.record_spooled(query_id, writer.row_count, writer.size_bytes)
+        if after is not None:
+            self._on_end(after)
 
 
 def output_columns(told: Sequence[OutputColumn], stored: StoredExecution) -> tuple[OutputColumn, ...]:

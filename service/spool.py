@@ -41,7 +41,7 @@ class SpoolBusy(Exception):  # noqa: N818 - a state, never an error of a request
 class RowSlice:
     """Consecutive rows as they lie in the spool: `rows` are JSON objects, each followed by a comma and a newline."""
 
-    rows: bytes
+    rows: bytes | bytearray
     row_count: int
     end_offset: int
 
@@ -86,21 +86,30 @@ class SpoolReader:
             return self._complete[1]
         return self.end_offset(self.row_count)
 
-    def end_offset(self, row: int) -> int:
+    def end_offset(self, row: int, *, is_waiting_allowed: bool = True) -> int:
         """The byte offset where the first `row` rows end; 0 for none."""
         if row == 0:
             return 0
-        offset: int = _OFFSET.unpack(os.pread(self._index, _OFFSET.size, (row - 1) * _OFFSET.size))[0]
+        read = _read if is_waiting_allowed else _read_in_memory
+        offset: int = _OFFSET.unpack(read(self._index, _OFFSET.size, (row - 1) * _OFFSET.size))[0]
         return offset
 
-    def read(self, first_row: int, row_limit: int, first_offset: int | None = None) -> RowSlice:
-        """At most `row_limit` rows from `first_row` (from 0) on; `first_offset` spares a look into the index."""
+    def read(
+        self, first_row: int, row_limit: int, first_offset: int | None = None, *, is_waiting_allowed: bool = True
+    ) -> RowSlice:
+        """At most `row_limit` rows from `first_row` (from 0) on; `first_offset` spares a look into the index.
+
+        Without `is_waiting_allowed` it raises OSError instead of waiting for a disk.
+        """
         row_count = max(0, min(row_limit, self.row_count - first_row))
         if row_count == 0:
             return RowSlice(b"", 0, first_offset or 0)
-        start = self.end_offset(first_row) if first_offset is None else first_offset
-        end = self.end_offset(first_row + row_count)
-        return RowSlice(_pread_all(self._rows, end - start, start), row_count, end)
+        start = first_offset
+        if start is None:
+            start = self.end_offset(first_row, is_waiting_allowed=is_waiting_allowed)
+        end = self.end_offset(first_row + row_count, is_waiting_allowed=is_waiting_allowed)
+        read = _read if is_waiting_allowed else _read_in_memory
+        return RowSlice(read(self._rows, end - start, start), row_count, end)
 
     def chunks(self, chunk_bytes: int = 2**20) -> Iterator[bytes]:
         """The rows of a complete spool from front to back; a chunk ends anywhere."""
@@ -204,6 +213,10 @@ class Spools:
                 self._readers.popitem(last=False)
         return kept
 
+    def open_reader(self, query_id: str) -> SpoolReader | None:
+        """The reader of a complete spool that is open already; None otherwise. Touches no file."""
+        return self._readers.get(query_id)
+
     def is_complete(self, query_id: str) -> bool:
         """True when the whole result lies in its spool."""
         reader = self.reader(query_id)
@@ -232,7 +245,15 @@ class Spools:
             self._readers.pop(query_id, None)
 
 
-def _pread_all(descriptor: int, size: int, offset: int) -> bytes:
+def _read_in_memory(descriptor: int, size: int, offset: int) -> bytearray:
+    """The bytes, if the operating system has them in memory (RWF_NOWAIT, preadv2(2)); otherwise raises OSError."""
+    data = bytearray(size)
+    if os.preadv(descriptor, [data], offset, os.RWF_NOWAIT) != size:
+        raise BlockingIOError
+    return data
+
+
+def _read(descriptor: int, size: int, offset: int) -> bytes:
     data = os.pread(descriptor, size, offset)
     while len(data) < size:  # Linux gives at most 2 GiB at once
         more = os.pread(descriptor, size - len(data), offset + len(data))

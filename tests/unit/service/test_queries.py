@@ -632,3 +632,19 @@ def test_leaving_while_waiting_leaves_no_waiter_behind(world: World, serve: Serv
         held.released.set()
 
     serve(use)
+
+
+def test_a_page_that_is_not_in_memory_is_read_all_the_same(
+    world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_in_memory(*arguments: object) -> int:
+        raise BlockingIOError
+
+    async def use(service: QueryService) -> list[bytes]:
+        execution = await service.submit(QueryRequest("SELECT 1", wait_seconds=10), ALICE)
+        bodies = [bytes((await service.next_page(execution.query_id, ALICE)).body) for _ in range(2)]
+        monkeypatch.setattr("os.preadv", not_in_memory)
+        bodies.append(bytes((await service.next_page(execution.query_id, ALICE)).body))
+        return bodies
+
+    assert len(set(serve(use))) == 1

@@ -99,7 +99,7 @@ class Process:
             self.spools,
             owner=self.ownership.owner,
             clock=world.clock,
-            on_change=lambda query_id: None,
+            on_end=lambda stored: None,
             plan_again=lambda stored: Plan("SELECT n"),
         )
         self.scheduler = Scheduler(self.store, self.runner, self.ownership, SchedulerLimits(maximum_concurrent=1))
