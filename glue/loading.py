@@ -44,6 +44,7 @@ from glue.table_spec import TableSpec
 UNKNOWN_SERVICE = "unknown"
 SHOWN_REJECTS = 20
 _RAW_CHARACTERS = 200
+_NAMED_FIELDS = 10
 _BIGINT = range(-(2**63), 2**63)
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
@@ -88,7 +89,7 @@ class RowMapping:
         if value is MISSING:
             value = find_field(values, self.time)
             if value is MISSING:
-                raise ValueError(f"has no field {self.time}")
+                raise ValueError(f"has no field {self.time}{_has_fields(values)}")
         try:
             return milliseconds(value)
         except ValueError as error:
@@ -243,7 +244,8 @@ class Loader:
     def _read(self, path: Path, options: LoadOptions, load_id: str, spool: PartitionSpool, report: FileReport) -> None:
         mapping = options.mapping
         arrived = self._arrived_milliseconds(load_id)
-        with _RejectsFile(self.rejects_folder / f"{self.table_spec.name}-{load_id[:16]}.ndjson", report) as rejects:
+        kept = self.rejects_folder / f"{self.table_spec.name}-{load_id[:16]}.ndjson"
+        with _RejectsFile(kept, spool.folder / "rejects", report) as rejects:
             for row in _salvaged(read_rows(path, records=options.records, file_format=options.file_format), options):
                 report.rows += 1
                 if self.progress is not None and report.rows % 10_000 == 0:
@@ -305,12 +307,11 @@ class Loader:
 class _RejectsFile:
     """The rows that were not used, one JSON object a line: file, line, reason, row. Only there when there are any.
 
-    It is written beside its place and moved there when the file was read to its end.
+    It is written elsewhere (`temporary`) and moved to its place when the file was read to its end.
     """
 
-    def __init__(self, path: Path, report: FileReport) -> None:
-        self._path, self._report = path, report
-        self._temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    def __init__(self, path: Path, temporary: Path, report: FileReport) -> None:
+        self._path, self._temporary, self._report = path, temporary, report
         self._file: Any = None
 
     def __enter__(self) -> _RejectsFile:
@@ -369,6 +370,12 @@ def _already_loaded(report: FileReport, facts: Mapping[str, Any], rejects_folder
         "rejected_samples": samples,
     }
     return FileReport(**{**facts, **members})
+
+
+def _has_fields(values: Mapping[str, Any]) -> str:
+    names = [str(name)[:40] for name in values]
+    more = ", ..." if len(names) > _NAMED_FIELDS else ""
+    return f" (it has {', '.join(names[:_NAMED_FIELDS])}{more})" if names else ""
 
 
 def _no_file(path: Path) -> str:

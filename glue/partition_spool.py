@@ -40,7 +40,9 @@ class SpooledPartition:
 
 
 class PartitionSpool:
-    """A context manager; `add` lines, then `bodies` gives each partition's object."""
+    """A context manager; `add` lines, then `body` gives each partition's object. `folder` goes away with it."""
+
+    folder: Path
 
     def __init__(self, parent: Path, scheme: PartitionScheme, *, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._parent, self._scheme, self._buffer_bytes = parent, scheme, buffer_bytes
@@ -53,15 +55,15 @@ class PartitionSpool:
     def __enter__(self) -> PartitionSpool:
         self._parent.mkdir(parents=True, exist_ok=True)
         _sweep(self._parent)
-        self._folder = Path(tempfile.mkdtemp(prefix="spool-", dir=self._parent))
-        self._lock = (self._folder / "lock").open("w")
+        self.folder = Path(tempfile.mkdtemp(prefix="spool-", dir=self._parent))
+        self._lock = (self.folder / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
 
     def add(self, created_milliseconds: int, line: bytes) -> None:
@@ -117,7 +119,7 @@ class PartitionSpool:
         if not spooled.lines:
             return
         if spooled.file is None:
-            spooled.file = self._folder / spooled.partition.path().replace("/", "_")
+            spooled.file = self.folder / spooled.partition.path().replace("/", "_")
         with spooled.file.open("ab") as file:
             file.write(_compressed(spooled.lines))
         self._buffered_bytes -= spooled.buffered_bytes

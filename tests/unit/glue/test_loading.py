@@ -255,6 +255,7 @@ def test_partitions_the_catalogue_refuses_fail_the_file_until_they_are_taken(lak
 def test_a_file_without_usable_rows_can_be_loaded_again_with_better_options(lake: Lake, tmp_path: Path) -> None:
     path = ndjson(tmp_path / "x.ndjson")
     wrong = lake.load(path, options=LoadOptions(RowMapping("when")))
+    assert wrong.files[0].rejected_samples[0]["reason"] == "has no field when (it has time, n, who, amount)"
     assert (wrong.loaded_count, wrong.rejected_count) == (0, 10)
     assert lake.load(path).loaded_count == 10
 
