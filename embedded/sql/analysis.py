@@ -1,10 +1,10 @@
 """Analysis of queries: SELECT, VALUES, set operations, relations, grouping; a syntax tree in, a Translation out.
 
-Every relation in the emitted SQL has an alias of its own (r0, r1, ...) and every query's columns are c0, c1, ..., so that
+Every relation in the emitted SQL has an alias of its own (r0, r1, ...) and every query's columns are c0, c1, ...:
 no name of the user's ever meets a name of DuckDB's.
 """
 
-# ruff: noqa: S608, S101  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
+# ruff: noqa: S608  (writing SQL is the job, user text enters as quoted literals)
 
 from __future__ import annotations
 
@@ -162,11 +162,14 @@ class Analyser(ExpressionAnalyser):
         step = self._body(body.right, outer)
         del reach[node.name.lower()]
         if len(step.fields) != len(base.fields):
-            message = f"base and step relations of recursion have different number of fields: {len(base.fields)}, {len(step.fields)}"
-            raise self.error("TYPE_MISMATCH", message, node)
+            message = "base and step relations of recursion have different number of fields"
+            raise self.error("TYPE_MISMATCH", f"{message}: {len(base.fields)}, {len(step.fields)}", node)
         for a, b in zip(base.fields, step.fields, strict=True):
             if not types.can_coerce(b.type, a.type):
-                message = f"recursion step relation output type ({b.type}) is not coercible to recursion base relation output type ({a.type})"
+                message = (
+                    f"recursion step relation output type ({b.type}) is not coercible to "
+                    f"recursion base relation output type ({a.type})"
+                )
                 raise self.error("TYPE_MISMATCH", message, node)
         step_sql = self._coerced_output(step, [field.type for field in base.fields])
         # Trino's `UNION` recursion keeps duplicates out as DuckDB's does
@@ -247,7 +250,8 @@ class Analyser(ExpressionAnalyser):
         offset = self._row_count(node.offset, "OFFSET") if node.offset is not None else 0
         order = ", ".join(order_sql)
         alias, rank, number = self.alias(), f"c{count}", f"c{count + 1}"
-        inner = f"{select}, rank() OVER (ORDER BY {order}) AS {rank}, row_number() OVER (ORDER BY {order}) AS {number} {rest}"
+        over = f"OVER (ORDER BY {order})"
+        inner = f"{select}, rank() {over} AS {rank}, row_number() {over} AS {number} {rest}"
         names = _column_names(count + 2)
         columns = ", ".join(f"{alias}.c{i}" for i in range(count))
         if offset:
@@ -387,7 +391,7 @@ class Analyser(ExpressionAnalyser):
             level.ungrouped.clear()
             group_sql = self._group_by(node)
             items = self._items(node, fields)
-            return self._finish_select(node, query, from_sql, where_sql, group_sql, items, fields)
+            return self._finish_select(node, query, from_sql, where_sql, group_sql, items)
         finally:
             self.level, self.scope = saved_level, saved_scope
 
@@ -399,7 +403,6 @@ class Analyser(ExpressionAnalyser):
         where_sql: str,
         group_sql: str,
         items: list[_Item],
-        fields: list[Field],
     ) -> Output:
         level = self.level
         having_sql = ""
@@ -407,7 +410,7 @@ class Analyser(ExpressionAnalyser):
             having = self.condition(node.having, "HAVING clause must evaluate to a boolean: actual type {type}")
             having_sql = f" HAVING {having.sql}"
         order_by = query.order_by if query is not None else []
-        order_sql = self._order_by(order_by, items, node, fields) if order_by else []
+        order_sql = self._order_by(order_by, items, node) if order_by else []
         if (node.group_by is not None or level.has_aggregate or node.having is not None) and level.ungrouped:
             column, name = level.ungrouped[0]
             message = f"'{name}' must be an aggregate expression or appear in GROUP BY clause"
@@ -519,7 +522,7 @@ class Analyser(ExpressionAnalyser):
                 column = tree.Identifier(node.position, field.name or "")
                 found.append(_Item(self.reference(field, column), field.name, column, field))
             return found
-        matching = self._relation_fields(node.base, fields)
+        matching = self._relation_fields(node.base)
         if matching is not None:
             names: list[str | None] = [field.name for field in matching]
             if item.column_aliases is not None:
@@ -545,7 +548,7 @@ class Analyser(ExpressionAnalyser):
             raise self.error("MISMATCHED_COLUMN_ALIASES", message, item)
         return list(item.column_aliases)
 
-    def _relation_fields(self, base: tree.Expression, fields: list[Field]) -> list[Field] | None:
+    def _relation_fields(self, base: tree.Expression) -> list[Field] | None:
         parts: list[str] = []
         node = base
         while isinstance(node, tree.Dereference):
@@ -591,7 +594,7 @@ class Analyser(ExpressionAnalyser):
         for part in parts:
             count *= len(part)
             if count > _MAXIMUM_GROUPING_SETS:
-                message = f"GROUP BY has more than {_MAXIMUM_GROUPING_SETS} grouping sets but can contain at most {_MAXIMUM_GROUPING_SETS}"
+                message = f"GROUP BY can contain at most {_MAXIMUM_GROUPING_SETS} grouping sets"
                 raise self.error("TOO_MANY_GROUPING_SETS", message, node)
         grouping_sets = [
             list(dict.fromkeys(itertools.chain(*combination))) for combination in itertools.product(*parts)
@@ -643,9 +646,7 @@ class Analyser(ExpressionAnalyser):
 
     # ---------------------------------------------------------------------------------- ORDER BY
 
-    def _order_by(
-        self, order_by: list[tree.SortItem], items: list[_Item], node: tree.Select, fields: list[Field]
-    ) -> list[str]:
+    def _order_by(self, order_by: list[tree.SortItem], items: list[_Item], node: tree.Select) -> list[str]:
         """Sort keys: output columns by position, anything else as an expression over outputs first, then sources."""
         outputs = [Field(item.name, item.value.type, item.value.sql) for item in items if item.name is not None]
         # an output column named like its own source is the same thing; two alike are ambiguous only when they differ
@@ -756,8 +757,10 @@ class Analyser(ExpressionAnalyser):
         qualifier = (node.alias.lower(),)
         if node.columns is not None:
             if len(node.columns) != len(visible):
-                message = f"Column alias list has {len(node.columns)} entries but '{node.alias}' has {len(visible)} columns available"
-                raise self.error("MISMATCHED_COLUMN_ALIASES", message, node)
+                message = (
+                    f"Column alias list has {len(node.columns)} entries but '{node.alias}' has {len(visible)} columns"
+                )
+                raise self.error("MISMATCHED_COLUMN_ALIASES", f"{message} available", node)
             renamed = [
                 Field(name, field.type, field.sql, qualifier, origin=field.origin, through=field.through)
                 for name, field in zip(node.columns, visible, strict=True)

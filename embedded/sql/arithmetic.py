@@ -1,7 +1,5 @@
 """+ - * / % and negation of numbers, with Trino's result types, overflow and division by zero."""
 
-# ruff: noqa: S101  (asserts narrow types)
-
 from __future__ import annotations
 
 from embedded.sql.coercion import coerce

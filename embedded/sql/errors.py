@@ -1,9 +1,9 @@
 """Errors of Athena's query engine, in Athena's own words.
 
     TrinoError                      name, message, line, column
-    + (every Trino error code is a name, not a class: SYNTAX_ERROR, COLUMN_NOT_FOUND, TYPE_MISMATCH, DIVISION_BY_ZERO ...)
+    + (a Trino error code is a name, not a class: SYNTAX_ERROR, COLUMN_NOT_FOUND, TYPE_MISMATCH, DIVISION_BY_ZERO ...)
 
-`str(error)` is the StateChangeReason that Athena shows: `COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved ...`.
+`str(error)` is the StateChangeReason Athena shows: `COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved ...`.
 """
 
 from __future__ import annotations

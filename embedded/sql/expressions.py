@@ -1,6 +1,6 @@
 """Analysis of expressions: a syntax node in, a typed piece of DuckDB SQL out, or Trino's error with its position."""
 
-# ruff: noqa: S608, S101  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
+# ruff: noqa: S608  (writing SQL is the job, user text enters as quoted literals)
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class ExpressionAnalyser:
 
     # ---------------------------------------------------------------------------------- literals
 
-    def null(self, node: tree.NullLiteral) -> Typed:
+    def null(self, _node: tree.NullLiteral) -> Typed:
         return literals.null()
 
     def boolean(self, node: tree.BooleanLiteral) -> Typed:
@@ -534,7 +534,10 @@ class ExpressionAnalyser:
             kind = "TIME" if node.function in ("CURRENT_TIME", "LOCALTIME") else "TIMESTAMP"
             raise self.error("INVALID_FUNCTION_ARGUMENT", f"{kind} precision must be in range [0, 12]", node)
         step = 10 ** max(0, 6 - precision)
-        micros = self.moment.micros // step * step
+        # rounded half up to the precision, as Trino does (the date is not)
+        micros = (
+            self.moment.micros if node.function == "CURRENT_DATE" else (self.moment.micros + step // 2) // step * step
+        )
         if node.function == "CURRENT_DATE":
             return Typed(literals.date_sql(micros // 86_400_000_000), types.DATE)
         if node.function == "CURRENT_TIMESTAMP":
@@ -766,8 +769,9 @@ class ExpressionAnalyser:
         if frame.unit == "RANGE":
             return f"{self.range_offset_sql(offset, order_by, bound)} {bound.kind}"
         if not offset.type.is_integer and not (offset.type.base == "decimal" and offset.type.scale == 0):
-            message = f"Window frame {frame.unit} {'start' if bound is frame.start else 'end'} value type must be exact numeric type with scale 0 (actual {offset.type})"
-            raise self.error("TYPE_MISMATCH", message, bound)
+            side = "start" if bound is frame.start else "end"
+            message = f"Window frame {frame.unit} {side} value type must be exact numeric type with scale 0"
+            raise self.error("TYPE_MISMATCH", f"{message} (actual {offset.type})", bound)
         sql = coerce(offset, types.BIGINT).sql if offset.type.is_integer else f"CAST({offset.sql} AS BIGINT)"
         failure = registry.error_sql(
             "INVALID_WINDOW_FRAME", "'Window frame offset value must not be negative or null'", "BIGINT"
@@ -857,10 +861,10 @@ class ExpressionAnalyser:
         common = common_super_type(value.type, column.type)
         if common is None or not (is_comparable(common) if operator in ("=", "<>") else is_orderable(common)):
             if phrase == "IN":
-                message = f"value and result of subquery must be of the same type for IN expression: {value.type} vs {column.type}"
+                message = "value and result of subquery must be of the same type for IN expression"
             else:
-                message = f"Value expression and result of subquery must be of the same type for quantified comparison: {value.type} vs {column.type}"
-            raise self.error("TYPE_MISMATCH", message, node)
+                message = "Value expression and result of subquery must be of the same type for quantified comparison"
+            raise self.error("TYPE_MISMATCH", f"{message}: {value.type} vs {column.type}", node)
         left, right = coerce(value, common), coerce(column, common)
         left_key, right_key = sort_key(left.sql, common), sort_key(right.sql, common)
         inner = output.sql if right_key == "c0" else f"SELECT {right_key} FROM ({output.sql})"

@@ -1,7 +1,5 @@
 """Trino literals to typed DuckDB SQL: numbers, texts, and `TYPE 'text'` for the types that have such literals."""
 
-# ruff: noqa: S101  (asserts narrow types)
-
 from __future__ import annotations
 
 import ipaddress

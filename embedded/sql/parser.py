@@ -1,8 +1,8 @@
 """Trino's query grammar (SqlBase.g4) by recursive descent: what Athena would not parse is refused here.
 
 Why not sqlglot: its grammar is a union of dialects. It accepts DuckDB's and others' forms (`EXCLUDE`, `::`, FROM-first,
-file paths as tables) and drops what Trino's typing needs (literal kinds and precision, JSON clauses, positions). Here the
-accepted language is Trino's and nothing else, so nothing foreign can reach DuckDB by accident.
+file paths as tables) and drops what Trino's typing needs (kind and precision of literals, JSON clauses, positions).
+Here the accepted language is Trino's and nothing else, so nothing foreign can reach DuckDB by accident.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Parser:
         if token.kind == "name" and token.key not in RESERVED:
             self.advance()
             return tree.Identifier(token.position, token.text)
-        self.mismatched("<identifier>")
+        return self.mismatched("<identifier>")
 
     def is_identifier(self, ahead: int = 0) -> bool:
         token = self.tokens[min(self.at + ahead, len(self.tokens) - 1)]
@@ -343,7 +343,7 @@ class Parser:
             query = self.query_without_with(token.position, [], False)
             self.need(")")
             return query
-        self.mismatched(*(["(", "SELECT", "TABLE", "VALUES"] + (["WITH"] if self.at == 0 else [])))
+        return self.mismatched(*(["(", "SELECT", "TABLE", "VALUES"] + (["WITH"] if self.at == 0 else [])))
 
     def select(self) -> tree.Select:
         position = self.advance().position
@@ -755,7 +755,7 @@ class Parser:
             ahead += 1
         if ahead == 0 or self.key(ahead) not in ("SELECT", "VALUES", "TABLE"):
             return False
-        # `((SELECT 1) + 1)` is an expression, `((SELECT 1) UNION SELECT 2)` a query: look behind the closing parenthesis
+        # `((SELECT 1) + 1)` is an expression, `((SELECT 1) UNION SELECT 2)` a query: look behind the parenthesis
         depth = 0
         index = self.at
         while index < len(self.tokens):
@@ -891,7 +891,7 @@ class Parser:
             return self.parenthesized()
         if token.key == "?":
             return self.parameter()
-        self.mismatched("<expression>")
+        return self.mismatched("<expression>")
 
     def unicode_literal(self) -> tree.Expression:
         token = self.advance()
@@ -1083,7 +1083,7 @@ class Parser:
             return tree.FrameBound(position, "PRECEDING", offset)
         if self.take("FOLLOWING"):
             return tree.FrameBound(position, "FOLLOWING", offset)
-        self.mismatched("FOLLOWING", "PRECEDING")
+        return self.mismatched("FOLLOWING", "PRECEDING")
 
     # -------------------------------------------------------------------------------------- types
 
@@ -1386,16 +1386,15 @@ class Parser:
             self.advance()
             call.arguments.append(tree.StringLiteral(separator.position, separator.text[1:-1].replace("''", "'")))
         clauses: dict[str, object] = {}
-        if self.take("ON", "OVERFLOW"):
-            if not self.take("ERROR"):
-                self.need("TRUNCATE")
-                clauses["truncate"] = True
-                if self.token.kind == "string":
-                    clauses["filler"] = self.advance().text[1:-1].replace("''", "'")
-                clauses["with_count"] = not self.take("WITHOUT")
-                if clauses["with_count"]:
-                    self.need("WITH")
-                self.need("COUNT")
+        if self.take("ON", "OVERFLOW") and not self.take("ERROR"):
+            self.need("TRUNCATE")
+            clauses["truncate"] = True
+            if self.token.kind == "string":
+                clauses["filler"] = self.advance().text[1:-1].replace("''", "'")
+            clauses["with_count"] = not self.take("WITHOUT")
+            if clauses["with_count"]:
+                self.need("WITH")
+            self.need("COUNT")
         call.named_arguments = clauses
         self.need(")", "WITHIN", "GROUP", "(", "ORDER", "BY")
         call.order_by = self.sort_items()

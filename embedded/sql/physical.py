@@ -13,7 +13,7 @@
 | time(p) with time zone | STRUCT(p BIGINT, o INTEGER) | local picoseconds of the day, offset in minutes |
 | timestamp(p), p <= 6 | TIMESTAMP | |
 | timestamp(p), p > 6 | STRUCT(t TIMESTAMP, p INTEGER) | p: picoseconds within the microsecond |
-| timestamp(p) with time zone, p <= 6 | STRUCT(t TIMESTAMP, z VARCHAR) | t: the instant in UTC; z: 'UTC', 'America/New_York', '+05:45' |
+| timestamp(p) with time zone, p <= 6 | STRUCT(t TIMESTAMP, z VARCHAR) | t: the instant in UTC; z: 'UTC', 'Asia/Tokyo' |
 | timestamp(p) with time zone, p > 6 | STRUCT(t TIMESTAMP, p INTEGER, z VARCHAR) | |
 | interval day to second | BIGINT | milliseconds |
 | interval year to month | INTEGER | months |

@@ -1,7 +1,7 @@
 """Errors of a running DuckDB query as Trino's.
 
 Three sources: `trino_error('NAME: message')` and Python functions raising TrinoError (both arrive as DuckDB's "Python
-exception occurred while executing the UDF"), and DuckDB's own conversion and overflow errors, whose texts are translated.
+exception occurred while executing the UDF"), and DuckDB's own conversion and overflow errors: their texts are read.
 """
 
 from __future__ import annotations

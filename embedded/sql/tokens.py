@@ -1,7 +1,5 @@
 """Trino's lexical grammar (SqlBase.g4): SQL text to tokens that know where they stand."""
 
-# ruff: noqa: S101  (asserts narrow types)
-
 from __future__ import annotations
 
 import re

@@ -9,7 +9,7 @@ Raises TrinoError with Trino's name, message, line and column. Errors of the run
 `runtime_errors.trino_error`.
 """
 
-# ruff: noqa: S608, S101  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
+# ruff: noqa: S608  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """`Typed`: a Trino expression after analysis, that is DuckDB SQL text plus its Trino type."""
 
-# ruff: noqa: S101  (asserts narrow types)
-
 from __future__ import annotations
 
 import re

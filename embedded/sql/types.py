@@ -261,10 +261,9 @@ def _common_of_bases(one: TrinoType, other: TrinoType) -> TrinoType | None:
     elif one.base == "time":
         if other.base == "time with time zone":
             return time_with_time_zone(max(one.precision, other.precision))
-    elif one.base == "varchar":
-        if other.base == "char":
-            # a char compared with a varchar becomes a char: Trino's rule since 2018
-            return None if one.length is None else char(max(one.length, other.numbers[0]))
+    elif one.base == "varchar" and other.base == "char" and one.length is not None:
+        # a char compared with a varchar becomes a char: Trino's rule since 2018
+        return char(max(one.length, other.numbers[0]))
     return None
 
 
@@ -473,7 +472,7 @@ def parse_type(text: str) -> TrinoType:
 
 @lru_cache(maxsize=20_000)
 def parse_hive_type(text: str) -> TrinoType:
-    """Reads Glue's (Hive's) type text as Athena shows it to queries: `int` is integer, `string` varchar, `float` real."""
+    """Reads Glue's (Hive's) type text as Athena shows it: `int` is integer, `string` varchar, `float` real."""
     reader = _TypeText(text, hive=True)
     found = reader.type()
     if reader.at != len(reader.tokens):

@@ -3,21 +3,19 @@
     scalar("length(varchar(x)) -> bigint", "length({0})")                          template
     scalar("cardinality(array(E)) -> bigint", "len({0})")                          polymorphic
     scalar("filter(array(E), function(E,boolean)) -> array(E)", "list_filter({0}, {1})")
-    macro("trino_sign(x)", "CASE WHEN x < 0 THEN -1 WHEN x > 0 THEN 1 ELSE 0 END")  a DuckDB macro, for templates to call
+    macro("trino_sign(x)", "CASE WHEN x < 0 THEN -1 WHEN x > 0 THEN 1 ELSE 0 END")  a DuckDB macro for templates
     @python("luhn_check(varchar) -> boolean")                                      a Python function
     @emits("concat(array(E)...) -> array(E)")                                      a callable (Invocation) -> SQL
-    aggregate("count(T) -> bigint", "count({0})")                                  DISTINCT/ORDER BY/FILTER/OVER are added
+    aggregate("count(T) -> bigint", "count({0})")                                  DISTINCT, FILTER, OVER are added
     @special("coalesce")                                                           the whole call, arguments unanalysed
 
 Signature text: type variables are upper case (`E`, `K`, `T1`), number variables lower case inside the parentheses of
-varchar/char/decimal/timestamp; `T...` repeats the last parameter; `where E: orderable, K: comparable` constrains. A result
-that depends on numbers (`decimal(p, s)` arithmetic) is computed by `result=`.
+varchar/char/decimal/timestamp; `T...` repeats the last parameter; `where E: orderable, K: comparable` constrains. A
+result that depends on numbers (`decimal(p, s)` arithmetic) is computed by `result=`.
 
-A scalar function answers NULL for a NULL argument unless its emission says otherwise: that is DuckDB's convention too, and
-Python functions follow it unless `null_call=True`.
+A scalar function answers NULL for a NULL argument unless its emission says otherwise: that is DuckDB's convention too,
+and Python functions follow it unless `null_call=True`.
 """
-
-# ruff: noqa: S608, S101  (writing SQL is the job, user text enters as quoted literals; asserts narrow types)
 
 from __future__ import annotations
 
@@ -579,7 +577,7 @@ _PLACEHOLDER = re.compile(r"\{(\d+|\*|[A-Za-z][A-Za-z0-9]*)(\.type|\.body)?\}")
 
 
 def _template(template: str) -> Emission:
-    """SQL with {0}, {1} .. the arguments, {*} all of them, {0.type} an argument's DuckDB type, {result}, {E} DuckDB types.
+    """SQL with {0}, {1} .. the arguments, {*} all of them, {0.type} an argument's DuckDB type, {result} and {E} too.
 
     An argument that stands twice in the template is bound first when it is long (see typed.once).
     """
@@ -704,7 +702,7 @@ def emits(
 
 
 def special(*names: str) -> Callable[[Callable[[Analyser, tree.Call], Typed]], Callable[[Analyser, tree.Call], Typed]]:
-    """Registers (analyser, call node) -> Typed for a call whose arguments are not plain values (IF, TRY, json_value)."""
+    """Registers (analyser, call node) -> Typed for a call whose arguments are not plain values (IF, json_value)."""
 
     def register(form: Callable[[Analyser, tree.Call], Typed]) -> Callable[[Analyser, tree.Call], Typed]:
         for name in names:
