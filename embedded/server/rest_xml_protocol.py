@@ -6,14 +6,16 @@ Answers go the same way back: header members, an XML document, or the bytes of t
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import IO, Any, cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
 from botocore import xform_name
 from botocore.exceptions import ClientError, ParamValidationError
@@ -41,6 +43,7 @@ _ROOT_NAMES = {
     "ListMultipartUploads": "ListMultipartUploadsResult",
     "GetBucketVersioning": "VersioningConfiguration",
 }
+_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -65,6 +68,7 @@ class RestXmlService:
     def answer(self, received: Request, bucket_of_host: str | None) -> Response:
         """The HTTP answer to one call."""
         operation_name = ""
+        spools = contextlib.ExitStack()
         try:
             bucket, key = _bucket_and_key(received, bucket_of_host)
             level = SERVICE if bucket is None else BUCKET if key is None else OBJECT
@@ -77,7 +81,7 @@ class RestXmlService:
                 )
             if self._client is None:
                 raise _RefusedError("NotImplemented", f"No S3 answers {operation_name} here.", 501)
-            arguments = self._arguments(operation_name, bucket, key, query, headers, received)
+            arguments = self._arguments(operation_name, bucket, key, query, headers, received, spools)
             answer = getattr(self._client, xform_name(operation_name))(**arguments)
             return self._response(operation_name, answer)
         except _RefusedError as error:
@@ -99,6 +103,8 @@ class RestXmlService:
             LOGGER.exception("%s of s3 failed", operation_name or received.method)
             message = "We encountered an internal error. Please try again."
             return _error_response(received, "InternalError", message, 500)
+        finally:
+            spools.close()
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -110,6 +116,7 @@ class RestXmlService:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         received: Request,
+        spools: contextlib.ExitStack,
     ) -> dict[str, Any]:
         shape: Any = self._shape.operation(operation_name).input_shape
         if shape is None:
@@ -134,11 +141,17 @@ class RestXmlService:
             arguments["CopySource"] = _copy_source(arguments["CopySource"])
         payload = shape.serialization.get("payload")
         if payload is not None:
-            self._add_body(arguments, payload, shape.members[payload], headers, received)
+            self._add_body(arguments, payload, shape.members[payload], headers, received, spools)
         return arguments
 
     def _add_body(
-        self, arguments: dict[str, Any], payload: str, member: Any, headers: Mapping[str, str], received: Request
+        self,
+        arguments: dict[str, Any],
+        payload: str,
+        member: Any,
+        headers: Mapping[str, str],
+        received: Request,
+        spools: contextlib.ExitStack,
     ) -> None:
         stream: Any = received.stream
         is_chunked = "aws-chunked" in headers.get("content-encoding", "")
@@ -148,7 +161,7 @@ class RestXmlService:
             _drop_encoding(arguments)
             stream = chunked
         if member.type_name == "blob":
-            arguments["Body"] = stream if chunked is None else _spooled(chunked, arguments)
+            arguments["Body"] = stream if chunked is None else _spooled(chunked, arguments, spools)
             return
         body = stream.read(XML_LIMIT_BYTES + 1)
         if len(body) > XML_LIMIT_BYTES:
@@ -186,12 +199,13 @@ class RestXmlService:
 
 
 def _bucket_and_key(received: Request, bucket_of_host: str | None) -> tuple[str | None, str | None]:
-    """Bucket and key of the path, which WSGI hands over decoded, its bytes as Latin-1 characters."""
+    """Bucket and key of the path, which is read as it was sent: servers differ in what they make of odd ones."""
+    sent = received.environ.get("RAW_URI") or received.environ.get("REQUEST_URI") or quote(received.path)
+    path = _ABSOLUTE.sub("", sent).partition("?")[0]
     try:
-        path = received.environ["PATH_INFO"].encode("latin-1").decode()
+        path = unquote_to_bytes(path).decode().removeprefix("/")
     except UnicodeError:
         raise _RefusedError("InvalidURI", "Couldn't parse the specified URI.") from None
-    path = path.removeprefix("/")
     if bucket_of_host is not None:
         return bucket_of_host, path or None
     bucket, _, key = path.partition("/")
@@ -252,9 +266,9 @@ def _drop_encoding(arguments: dict[str, Any]) -> None:
         arguments["ContentEncoding"] = kept
 
 
-def _spooled(chunked: ChunkedBody, arguments: dict[str, Any]) -> IO[bytes]:
+def _spooled(chunked: ChunkedBody, arguments: dict[str, Any], spools: contextlib.ExitStack) -> IO[bytes]:
     """The decoded body, read to its end, because the checksum to hold it to comes last."""
-    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  # read by the service, then collected
+    spool = spools.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES))  # noqa: SIM115  # the stack closes it
     while chunk := chunked.read(_CHUNK_BYTES):
         spool.write(chunk)
     spool.seek(0)

@@ -1,25 +1,31 @@
 """The endpoint as a process: gunicorn with one worker and many threads over a data directory.
 
 One process, because the embedded Athena owns a DuckDB instance; threads, because its clients wait. Connections are kept
-open, since an SDK's next call comes at once. Everything is made in the worker, after the fork.
+open, since an SDK's next call comes at once. `import duckdb` starts a thread, which no fork survives: so the services
+are imported and made in the worker, and `serve` begins with a fresh interpreter.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # ships no types
 
-from embedded.athena import Athena
-from embedded.glue import Glue
-from embedded.s3 import S3
 from embedded.server.application import create_app
+
+if TYPE_CHECKING:
+    from embedded.athena import Athena
+    from embedded.glue import Glue
+    from embedded.s3 import S3
 
 THREAD_COUNT = 48
 KEEP_ALIVE_SECONDS = 75
+GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class Services:
     @classmethod
     def open(cls, directory: DataDirectory) -> Services:
         """Opens them over a data directory, which is made when absent."""
+        # here and not at the top: see the module's docstring
+        from embedded.athena import Athena
+        from embedded.glue import Glue
+        from embedded.s3 import S3
+
         directory.path.mkdir(parents=True, exist_ok=True)
         directory.temporary.mkdir(exist_ok=True)
         s3, glue = S3(directory.objects), Glue(directory.catalogue)
@@ -88,13 +99,24 @@ class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
             self._services.close()
 
 
-def serve(host: str, port: int, data_dir: Path, *, thread_count: int = THREAD_COUNT, announce: Any = print) -> None:
-    """Serves until interrupted. Port 0 takes a free one; `announce` is called with the line that tells the address."""
+def serve(host: str, port: int, data_dir: Path, *, thread_count: int = THREAD_COUNT) -> NoReturn:
+    """Serves until interrupted, in place of the running program, which does not come back."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    arguments = ["--host", host, "--port", str(port), "--data-dir", str(data_dir), "--threads", str(thread_count)]
+    os.execv(sys.executable, [sys.executable, "-m", "embedded.server", *arguments])  # noqa: S606  # our own program
+
+
+def run(host: str, port: int, data_dir: Path, thread_count: int) -> None:
+    """Serves until interrupted, in this process; nothing must have imported duckdb. Port 0 takes a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=512, reuse_port=False)
+    listener = socket.create_server((host, port), family=family, backlog=512)
     listener.set_inheritable(True)
     shown = f"[{host}]" if ":" in host else host
-    announce(f"Embedded AWS (Athena, Glue, S3) on http://{shown}:{listener.getsockname()[1]}, data in {data_dir}")
+    sys.stdout.write(
+        f"Embedded AWS (Athena, Glue, S3) on http://{shown}:{listener.getsockname()[1]}, data in {data_dir}\n"
+    )
+    sys.stdout.flush()
     options = {
         "bind": [f"fd://{listener.fileno()}"],
         "workers": 1,
@@ -102,7 +124,7 @@ def serve(host: str, port: int, data_dir: Path, *, thread_count: int = THREAD_CO
         "threads": thread_count,
         "keepalive": KEEP_ALIVE_SECONDS,
         "timeout": 0,
-        "graceful_timeout": 5,
+        "graceful_timeout": GRACE_SECONDS,
         "limit_request_line": 8190,
         "limit_request_field_size": 16380,
         "proc_name": "data-hist-aws",

@@ -60,5 +60,6 @@ def glue_client(implementation: str, folder: Path, monkeypatch: pytest.MonkeyPat
 
 def moto_differs(request: pytest.FixtureRequest, reason: str) -> None:
     """Expects, strictly, that the running test fails on moto for this reason."""
-    if request.node.callspec.params.get("implementation") == "moto":
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("implementation") == "moto":
         request.applymarker(pytest.mark.xfail(reason=f"moto: {reason}", strict=True))
