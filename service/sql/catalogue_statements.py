@@ -1,8 +1,8 @@
 """SHOW and DESCRIBE, answered from the table specs.
 
-They become queries over constants (`SELECT ... FROM (VALUES ...)`), so that every engine answers the same, nothing of an
-account's other databases shows, and the result reads like any other. SHOW PARTITIONS and SHOW CREATE TABLE are facts of the
-engine's catalogue: they go to it, with the table's name as the specs know it.
+They become queries over constants (`SELECT ... FROM (VALUES ...)`), so that every engine answers the same, nothing of
+an account's other databases shows, and the result reads like any other. SHOW PARTITIONS and SHOW CREATE TABLE are
+facts of the engine's catalogue: they go to it, with the table's name as the specs know it.
 
     SHOW {DATABASES | SCHEMAS} [LIKE 'pattern']
     SHOW TABLES [{IN | FROM} database] [[LIKE] 'pattern']
@@ -169,11 +169,11 @@ class _Reader:
             )
 
     def _pattern(self) -> str | None:
-        self._accept("LIKE")
+        is_named = self._accept("LIKE") is not None
         token = self._peek()
-        if token is None:
+        if token is None and not is_named:
             return None
-        if token.token_type != TokenType.STRING:
+        if token is None or token.token_type != TokenType.STRING:
             self._unexpected("<string>")
         self._position += 1
         return token.text

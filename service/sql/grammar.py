@@ -1,9 +1,10 @@
 """The grammar of a caller's SQL: Trino's, read without interpreting it.
 
-The service decides on the caller's syntax tree and sends that same tree to the engine. sqlglot's own Trino dialect would
-rename, fold or re-type about half of the functions on the way; so before parsing, the token stream is prepared in two
-ways: each call becomes a plain call (name and arguments as written), and each typed literal (``DECIMAL '1.20'``) becomes
-a call of `TYPED_LITERAL_PREFIX` + type, which `write` turns back. Comments and hints never reach the engine.
+The service decides on the caller's syntax tree and sends that same tree to the engine. sqlglot's own Trino dialect
+would rename, fold or re-type about half of the functions on the way; so before parsing, the token stream is prepared
+in two ways: each call becomes a plain call (name and arguments as written), and each typed literal (``DECIMAL
+'1.20'``) becomes a call of `TYPED_LITERAL_PREFIX` + type, which `write` turns back. Comments and hints never reach
+the engine.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ _TYPED_LITERAL = re.compile(r'"?\x01literal ([A-Z ]+)"?\(((?:\'(?:[^\']|\'\')*\'
 # sqlglot's documented mark: a call followed by this comment is kept as written (exp.Anonymous).
 _KEEP_AS_WRITTEN: Final = exp.SQLGLOT_ANONYMOUS
 
-# SQL/JSON functions: as plain calls unless a clause of their own grammar (RETURNING, WITH WRAPPER, ON ERROR) is used, since
-# sqlglot would read the path and write another one.
+# SQL/JSON functions: as plain calls unless a clause of their own grammar (RETURNING, WITH WRAPPER, ON ERROR) is used,
+# since sqlglot would read the path and write another one.
 _PLAIN_WHEN_BARE: Final = frozenset({"JSON_VALUE", "JSON_QUERY"})
 _CLAUSE_WORDS: Final = frozenset({"RETURNING", "PASSING", "FORMAT", "ON", "WITH", "WITHOUT", "KEEP", "OMIT"})
 _PLAIN_CALL: Final = "\x01call "
+
+# `?` is parsed as a call with its place in the text, since sqlglot forgets the order in which they stand.
+_PARAMETER: Final = "\x01parameter"
 
 # Type names that may stand before a string (SqlBase.g4: `identifier string #typeConstructor`).
 LITERAL_TYPES: Final = frozenset(
@@ -64,11 +68,17 @@ def tokenize(sql: str) -> list[Token]:
 def parse(tokens: list[Token], sql: str) -> list[exp.Expr | None]:
     """The statements in `tokens`, functions and typed literals as written. Raises sqlglot's ParseError."""
     trees = GRAMMAR.parser().parse(_prepared(tokens), sql)
-    for tree in trees:
-        calls = tree.find_all(exp.Anonymous) if tree is not None else ()
+    for index, tree in enumerate(trees):
+        calls = list(tree.find_all(exp.Anonymous)) if tree is not None else []
         for call in calls:
             if isinstance(call.this, str) and call.this.startswith(_PLAIN_CALL):
                 call.set("this", call.this.removeprefix(_PLAIN_CALL))
+            elif call.this == _PARAMETER:
+                place = exp.Placeholder()
+                place.meta["start"] = int(call.expressions[0].name)
+                if call is tree:
+                    trees[index] = place
+                call.replace(place)
     return trees
 
 
@@ -140,6 +150,12 @@ def _prepared(tokens: list[Token]) -> list[Token]:
             continue
         if token.text.upper() in _PLAIN_WHEN_BARE and _is_bare_call(tokens, index):
             prepared.append(_at(token, TokenType.VAR, _PLAIN_CALL + token.text))
+            continue
+        if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
+            prepared.append(_at(token, TokenType.VAR, _PARAMETER))
+            prepared.append(_at(token, TokenType.L_PAREN, "("))
+            prepared.append(_at(token, TokenType.NUMBER, str(token.start)))
+            prepared.append(_at(token, TokenType.R_PAREN, ")", comments=[_KEEP_AS_WRITTEN]))
             continue
         comments = [_KEEP_AS_WRITTEN] if token.token_type == TokenType.R_PAREN else []
         prepared.append(_at(token, token.token_type, token.text, comments=comments))

@@ -1,7 +1,7 @@
 """Sets of moments: sorted, disjoint, inclusive intervals of whole milliseconds since 1970.
 
-Pruning reads a predicate as the set of times for which it can be true, so a set may always be made larger, never smaller:
-beyond `MAXIMUM_INTERVALS` the smallest gaps are closed.
+Pruning reads a predicate as the set of times for which it can be true, so a set may always be made larger, never
+smaller: beyond `MAXIMUM_INTERVALS` the smallest gaps are closed.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ class IntervalSet:
 
     def intersection(self, other: IntervalSet) -> IntervalSet:
         """Moments in both."""
-        return IntervalSet.of(
-            (max(a[0], b[0]), min(a[1], b[1])) for a in self.intervals for b in other.intervals
-        )
+        return IntervalSet.of((max(a[0], b[0]), min(a[1], b[1])) for a in self.intervals for b in other.intervals)
 
     def widened(self, before_ms: int, after_ms: int) -> IntervalSet:
         """Every interval made longer at its two ends."""

@@ -1,8 +1,9 @@
 """Arrays, maps and rows leave the engine as JSON text.
 
-Athena's own text of a nested value is ambiguous by design (`[a, b]` may be two strings or one), so the outermost query asks
-for `json_format(CAST(x AS JSON))` where the output column's type is nested. Where that could change anything else (DISTINCT,
-a set operation, ORDER BY on the column itself), the query is wrapped, or the column is left as it is.
+Athena's own text of a nested value is ambiguous by design (`[a, b]` may be two strings or one), so the outermost
+query asks for `json_format(CAST(x AS JSON))` where the output column's type is nested. Where that could change
+anything else (DISTINCT, a set operation, ORDER BY on the column itself), the query is wrapped, or the column is left
+as it is.
 """
 
 from __future__ import annotations
@@ -109,7 +110,11 @@ def _in_place(
 def _keep_group(tree: exp.Select, index: int, value: exp.Expr) -> None:
     group = tree.args.get("group")
     for key in list(group.find_all(exp.Literal)) if group is not None else ():
-        if not key.is_string and key.name == str(index + 1) and isinstance(key.parent, (exp.Group, exp.Rollup, exp.Cube)):
+        if (
+            not key.is_string
+            and key.name == str(index + 1)
+            and isinstance(key.parent, (exp.Group, exp.Rollup, exp.Cube))
+        ):
             key.replace(value.copy())
 
 
@@ -145,8 +150,8 @@ def _keep_order(tree: exp.Select, analysis: Analysis, index: int, name: str, val
 def _around(tree: exp.Expr, columns: Sequence[OutputColumn], nested: Sequence[int]) -> exp.Expr | None:
     """`SELECT c1, json_format(CAST(c2 AS JSON)) ... FROM (<the query>) AS q(c1, c2)`, its ORDER BY and LIMIT outside.
 
-    For DISTINCT and set operations, whose rows must be compared as the values they are. None when ORDER BY uses more than
-    output columns.
+    For DISTINCT and set operations, whose rows must be compared as the values they are. None when ORDER BY uses more
+    than output columns.
     """
     names = [f"c{index + 1}" for index in range(len(columns))]
     order = tree.args.get("order")

@@ -1,7 +1,7 @@
 """Parameters: each `?` becomes a literal node of the tree. A value is never written into text.
 
-JSON to SQL: integer -> integer literal, other number -> double literal (`1.5E0`; Trino reads `1.5` as a decimal), string ->
-varchar literal, true/false -> boolean, null -> NULL. A time is a string; the SQL says what it is:
+JSON to SQL: integer -> integer literal, other number -> double literal (`1.5E0`; Trino reads `1.5` as a decimal),
+string -> varchar literal, true/false -> boolean, null -> NULL. A time is a string; the SQL says what it is:
 `from_iso8601_timestamp(?)`.
 """
 
@@ -27,14 +27,10 @@ def check_count(expected: int, values: Sequence[object]) -> None:
 
 def fill(tree: exp.Expr, values: Sequence[object]) -> None:
     """Puts the values in the places of `?`, first to last as written. Raises InvalidParameter."""
-    places = [node for node in tree.walk(bfs=False) if isinstance(node, exp.Placeholder)]
+    places = sorted(tree.find_all(exp.Placeholder), key=lambda place: int(place.meta["start"]))
     check_count(len(places), values)
-    for index, (place, value) in enumerate(zip(_as_written(places), values, strict=True)):
+    for index, (place, value) in enumerate(zip(places, values, strict=True)):
         place.replace(literal(value, index))
-
-
-def _as_written(places: Sequence[exp.Expr]) -> list[exp.Expr]:
-    return sorted(places, key=lambda place: place.meta.get("start", 0))
 
 
 def literal(value: object, index: int) -> exp.Expr:

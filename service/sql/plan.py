@@ -1,8 +1,8 @@
 """From the SQL a caller sends to the statement an engine may run.
 
-`Planner.plan` is the only door: read once, policy, names, tenant scope, pruning, nested outputs. It is pure: the same SQL,
-caller, range and clock give the same plan, and nothing is asked of engine or catalogue but the types of the output columns
-(`describe`, handed in).
+`Planner.plan` is the only door: read once, policy, names, tenant scope, pruning, nested outputs. It is pure: the same
+SQL, caller, range and clock give the same plan, and nothing is asked of engine or catalogue but the types of the
+output columns (`describe`, handed in).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class PlannedTable:
 class PlannedStatement:
     """What the engine gets, and what is known of it beforehand.
 
-    `kind` is SELECT, EXPLAIN, SHOW or DESCRIBE, as asked. `json_columns` are the indices of output columns that arrive as JSON
-    text; `columns` has the names and types as asked (empty when nobody can tell before the engine).
+    `kind` is SELECT, EXPLAIN, SHOW or DESCRIBE, as asked. `json_columns` are the indices of output columns that
+    arrive as JSON text; `columns` has the names and types as asked (empty when nobody can tell before the engine).
     `valid_until`: the plan rests on what `now()` was; an engine that starts later needs a new plan. None: for ever.
     """
 

@@ -1,8 +1,9 @@
 """What a reader of history may ask: an allow-list over the syntax tree.
 
-Every node must be of a known kind, and carry only the parts that its kind may carry; anything else is refused, so that a
-construct nobody thought of is refused too. Tables, columns and forbidden columns are decided where names get their meaning
-(service.sql.scope). Statement kinds other than SELECT, WITH, VALUES, EXPLAIN, SHOW, DESCRIBE are refused by the reader.
+Every node must be of a known kind, and carry only the parts that its kind may carry; anything else is refused, so
+that a construct nobody thought of is refused too. Tables, columns and forbidden columns are decided where names get
+their meaning (service.sql.scope). Statement kinds other than SELECT, WITH, VALUES, EXPLAIN, SHOW, DESCRIBE are
+refused by the reader.
 """
 
 from __future__ import annotations
@@ -114,8 +115,8 @@ _WHAT: Final[Mapping[type[exp.Expr], str]] = {
     exp.Version: "history has one version; FOR ... AS OF is not served",
 }
 
-# Functions of engines that reach outside the query: files, settings, other queries, other catalogues. The engine has its
-# own list of functions; these are refused even where an engine would know them.
+# Functions of engines that reach outside the query: files, settings, other queries, other catalogues. The engine has
+# its own list of functions; these are refused even where an engine would know them.
 _REACHING_OUT: Final = frozenset(
     [
         "getenv",

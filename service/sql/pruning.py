@@ -1,14 +1,15 @@
 """Pruning: which partitions of each scan can hold a row that matters, from what the query says about time.
 
-For every scan the predicates that its rows must fulfil (WHERE, ON where it may be pushed down, of every query its rows flow
-through) are read as the set of `createdtimestamp` for which they can be true. Widened by the table's allowed lateness and
-clock skew, that set becomes a predicate on the partition columns inside the scan's sub-query:
+For every scan the predicates that its rows must fulfil (WHERE, ON where it may be pushed down, of every query its
+rows flow through) are read as the set of `createdtimestamp` for which they can be true. Widened by the table's
+allowed lateness and clock skew, that set becomes a predicate on the partition columns inside the scan's sub-query:
 
     dt BETWEEN '2022-01-01' AND '2022-01-02' AND (dt > '2022-01-01' OR hr >= '10') AND ...
 
-The caller's own predicates always stay, so a set that is too large costs time, and what is not understood prunes nothing. The
-reading is null-rejecting: where a set is not "everything", the predicate is not true for NULL; that is what makes narrowing
-right on both sides of outer joins. A CTE that is read twice is narrowed to what either of its readers may need.
+The caller's own predicates always stay, so a set that is too large costs time, and what is not understood prunes
+nothing. The reading is null-rejecting: where a set is not "everything", the predicate is not true for NULL; that is
+what makes narrowing right on both sides of outer joins. A CTE that is read twice is narrowed to what either of its
+readers may need.
 
 Predicates on the partition columns themselves, when the caller writes some, are copied to the scan as they are.
 """
@@ -76,9 +77,7 @@ def prune(analysis: Analysis, *, now: datetime, from_ms: int | None, to_ms: int 
         spec = scan.spec
         use = analysis.roots[scan]
         created = reader.times(use).intersection(asked)
-        held = created.widened(
-            spec.allowed_clock_skew_minutes * MINUTE_MS, spec.allowed_lateness_minutes * MINUTE_MS
-        )
+        held = created.widened(spec.allowed_clock_skew_minutes * MINUTE_MS, spec.allowed_lateness_minutes * MINUTE_MS)
         own, own_days = reader.partition_predicates(use)
         pruned.predicates[scan] = [
             *_asked_range(spec, from_ms, to_ms),
@@ -135,10 +134,9 @@ class _Reader:
             times = times.intersection(needed)
         return times
 
-    def _possible(
-        self, node: exp.Expr, leaf: Callable[[exp.Expr, bool], IntervalSet], *, truth: bool
-    ) -> IntervalSet:
-        """The times for which a predicate can be TRUE (or FALSE, with `truth` False); everything when not understood."""
+    def _possible(self, node: exp.Expr, leaf: Callable[[exp.Expr, bool], IntervalSet], *, truth: bool) -> IntervalSet:
+        """The times for which a predicate can be TRUE (or FALSE, with `truth` False); everything when not
+        understood."""
         try:
             return self._possible_inside(node, leaf, truth)
         except (RecursionError, OverflowError):
@@ -461,9 +459,7 @@ def _first_key_conjuncts(found: PartitionRange) -> list[exp.Expr]:
 def _key_range(low: tuple[str, str], high: tuple[str, str]) -> list[exp.Expr]:
     if low == high:
         return [_compare(exp.EQ, low)]
-    return [
-        exp.Between(this=exp.column(low[0]), low=exp.Literal.string(low[1]), high=exp.Literal.string(high[1]))
-    ]
+    return [exp.Between(this=exp.column(low[0]), low=exp.Literal.string(low[1]), high=exp.Literal.string(high[1]))]
 
 
 def _beyond(found: PartitionSpec, pairs: Sequence[tuple[str, str]], *, is_lower: bool) -> exp.Expr | None:

@@ -8,8 +8,8 @@ column of which table is `t.createdtimestamp`?"), so they are answered once, her
 - a sub-query inside an expression sees the relations around it; ORDER BY also sees the names of the select list;
 - names, quoted or not, are compared without regard to case.
 
-A `Scan` is one reference to a table of the lake. A `Use` is one way its rows flow upwards: a CTE that is read twice is one scan
-with two uses, and only what both ask for may narrow it.
+A `Scan` is one reference to a table of the lake. A `Use` is one way its rows flow upwards: a CTE that is read twice
+is one scan with two uses, and only what both ask for may narrow it.
 """
 
 from __future__ import annotations
@@ -261,6 +261,8 @@ class Analysis:
 
     def _select(self, node: exp.Select, scope: Scope) -> Output:
         inner = scope.nested()
+        if not node.expressions:
+            self._syntax(node, "SELECT without a column; expecting: '*', <expression>")
         source = node.args.get("from_")
         if source is not None:
             self._relation(source.this, inner)
@@ -533,7 +535,7 @@ class Analysis:
             elif isinstance(node, exp.Identifier):
                 continue
             else:
-                pending.extend((child, at) for child in node.iter_expressions())
+                pending.extend((child, at) for child in reversed(list(node.iter_expressions())))
 
     def _column(self, node: exp.Column, scope: Scope) -> None:
         if isinstance(node.this, exp.Star):
@@ -585,7 +587,8 @@ class Analysis:
         return None
 
     def _unqualify(self, node: exp.Column, length: int) -> None:
-        """Drops database and catalog of a reference: after the rewriting the table is a sub-query named like the table."""
+        """Drops database and catalog of a reference: after the rewriting the table is a sub-query named like the
+        table."""
         for _ in range(length - 1):
             identifiers = node.parts[1:]
             for part in ("catalog", "db", "table"):
@@ -636,7 +639,7 @@ class Analysis:
         raise StatementNotAllowed(_told(place, what), rule=rule, **located(place))
 
     def _syntax(self, node: exp.Expr, what: str) -> NoReturn:
-        place = self._statement.place_of(node)
+        place = self._statement.place_of(node) or self._statement.place_at(0)
         raise InvalidQuerySyntax(_told(place, what), **located(place))
 
 

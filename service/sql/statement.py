@@ -1,8 +1,8 @@
 """The caller's SQL, read once: text -> `Statement`, or InvalidQuerySyntax with line and column.
 
-Limits come before the parser, so that no text can crash or stall the process: bytes (Athena's 262,144), characters that no
-engine accepts (NUL, other controls, lone surrogates), nesting of brackets and CASE, chains of NOT. What is longer than it is
-deep (thousands of AND or OR, of IN values, of UNION branches) is fine.
+Limits come before the parser, so that no text can crash or stall the process: bytes (Athena's 262,144), characters
+that no engine accepts (NUL, other controls, lone surrogates), nesting of brackets and CASE, chains of NOT. What is
+longer than it is deep (thousands of AND or OR, of IN values, of UNION branches) is fine.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Place:
 class Statement:
     """One statement. `tree` is the query (of EXPLAIN too); SHOW and DESCRIBE have `words`, their tokens, and no tree.
 
-    `prefix` is what stands before the query in EXPLAIN, as words. The tree is the statement's own: copy before changing.
+    `prefix` is what stands before the query in EXPLAIN, as words. The tree is the statement's own: copy before
+    changing.
     """
 
     sql: str
@@ -239,7 +240,8 @@ def _kind(tokens: Sequence[Token], line_starts: tuple[int, ...]) -> StatementKin
         )
     raise _syntax_error(
         place,
-        f"mismatched input '{first.text[:60]}'. Expecting: 'SELECT', 'WITH', 'VALUES', 'EXPLAIN', 'SHOW', 'DESCRIBE', <query>",
+        f"mismatched input '{first.text[:60]}'. "
+        "Expecting: 'SELECT', 'WITH', 'VALUES', 'EXPLAIN', 'SHOW', 'DESCRIBE', <query>",
     )
 
 
@@ -294,7 +296,8 @@ _OTHER_STATEMENTS = frozenset(
 
 
 def _after_explain(tokens: list[Token], line_starts: tuple[int, ...]) -> tuple[list[Token], str]:
-    """The tokens of the explained query, and the EXPLAIN clause as words (SqlBase.g4, `explain` and `explainAnalyze`)."""
+    """The tokens of the explained query, and the EXPLAIN clause as words (SqlBase.g4, `explain` and
+    `explainAnalyze`)."""
     words, rest = ["EXPLAIN"], tokens[1:]
     if rest and rest[0].text.upper() == "ANALYZE":
         words.append("ANALYZE")

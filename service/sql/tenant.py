@@ -3,8 +3,8 @@
     events e   ->   (SELECT customerid, servicename, ... FROM data_hist.events
                      WHERE customerid IN (11000, 11001) AND <partition predicate> AND <time predicate>) AS e
 
-The column list has no forbidden column, so none is reachable whatever the query says around it. A CTE that is named like a
-table of the lake gets another name, and its references with it: no engine can take one for the other.
+The column list has no forbidden column, so none is reachable whatever the query says around it. A CTE that is named
+like a table of the lake gets another name, and its references with it: no engine can take one for the other.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def scope_to(
 ) -> exp.Expr:
     """The tree with every scan wrapped; changes and returns `tree` itself (or its replacement, when it was a table).
 
-    `customers` None is the operator, who sees all; an empty collection sees no row. `predicates` are further conditions per
-    scan, over the table's own columns.
+    `customers` None is the operator, who sees all; an empty collection sees no row. `predicates` are further
+    conditions per scan, over the table's own columns.
     """
     _rename_ctes(tree, analysis, table_names)
     place: exp.Expr
@@ -35,7 +35,11 @@ def scope_to(
         conditions = [_of_customers(scan.spec, customers), *predicates.get(scan, ())]
         wrapped = _wrapped(scan, [condition for condition in conditions if condition is not None])
         place = scan.node
-        while isinstance(place.parent, exp.Subquery) and set(_parts(place.parent)) == {"this"} and "joins" not in _parts(place):
+        while (
+            isinstance(place.parent, exp.Subquery)
+            and set(_parts(place.parent)) == {"this"}
+            and "joins" not in _parts(place)
+        ):
             place = place.parent  # `(events)`: the brackets of a table alone would enclose the sub-query twice
         place.replace(wrapped)
     return tree

@@ -1,11 +1,12 @@
 """What an expression can be worth, as a function of one row's `createdtimestamp`.
 
-A `Value` says: for a row created at t (ms), the expression lies in [scale * t + low, scale * t + high]. Constants have scale 0.
-Rounding, truncation, floating point and a clock that moves on between planning and running only widen low..high, so whoever
-compares two values can err to the safe side only. What is not understood has no Value at all (None).
+A `Value` says: for a row created at t (ms), the expression lies in [scale * t + low, scale * t + high]. Constants
+have scale 0. Rounding, truncation, floating point and a clock that moves on between planning and running only widen
+low..high, so whoever compares two values can err to the safe side only. What is not understood has no Value at all
+(None).
 
-The rules are Trino's: integer division truncates, `1.5` is a decimal and its division rounds to the operands' scale, `1e3` is
-a double, from_unixtime counts in ms, the session's zone is UTC (Athena user guide, engine version 3).
+The rules are Trino's: integer division truncates, `1.5` is a decimal and its division rounds to the operands' scale,
+`1e3` is a double, from_unixtime counts in ms, the session's zone is UTC (Athena user guide, engine version 3).
 """
 
 from __future__ import annotations
@@ -57,9 +58,19 @@ _LONGEST_MS: Final[Mapping[str, int]] = {
     "year": 366 * DAY_MS,
 }
 _TIMESTAMP = re.compile(
-    r"\s*(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?)?\s*(Z|UTC|[A-Za-z_]+(?:/[A-Za-z_+\-0-9]+)+|[+-]\d{1,2}:?\d{2})?\s*"
+    r"\s*(\d{4})-(\d{1,2})-(\d{1,2})"
+    r"(?:[ T](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?)?"
+    r"\s*(Z|UTC|[A-Za-z_]+(?:/[A-Za-z_+\-0-9]+)+|[+-]\d{1,2}:?\d{2})?\s*"
 )
-_DIRECTIVES: Final[Mapping[str, str]] = {"Y": "%Y", "m": "%m", "d": "%d", "H": "%H", "i": "%M", "s": "%S", "T": "%H:%M:%S"}
+_DIRECTIVES: Final[Mapping[str, str]] = {
+    "Y": "%Y",
+    "m": "%m",
+    "d": "%d",
+    "H": "%H",
+    "i": "%M",
+    "s": "%S",
+    "T": "%H:%M:%S",
+}
 _FORMAT_UNITS: Final[Mapping[str, str]] = {
     "%Y-%m-%d %H:%i:%s": "second",
     "%Y-%m-%d %T": "second",
@@ -92,8 +103,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Value:
-    """See the module. `text` is the text of TEXT, and the format of FORMATTED. `is_local`: a moment shown in a zone that is
-    not UTC, whose calendar fields may differ by up to a day.
+    """See the module. `text` is the text of TEXT, and the format of FORMATTED. `is_local`: a moment shown in a zone
+    that is not UTC, whose calendar fields may differ by up to a day.
     """
 
     kind: Kind
@@ -358,9 +369,7 @@ def _minus(left: Value, right: Value) -> Value | None:
 
 
 def _summed(left: Value, right: Value, kind: Kind) -> Value:
-    summed = Value(
-        kind, left.scale + right.scale, left.low + right.low, left.high + right.high, is_local=left.is_local
-    )
+    summed = Value(kind, left.scale + right.scale, left.low + right.low, left.high + right.high, is_local=left.is_local)
     return _rounded(summed)
 
 
@@ -381,7 +390,11 @@ def _times(left: Value, right: Value) -> Value | None:
 
 def _scaled(value: Value, factor: Fraction, kind: Kind) -> Value:
     if factor == 0:
-        return Value(kind) if not (math.isinf(value.low) or math.isinf(value.high)) else Value(kind, low=-math.inf, high=math.inf)
+        return (
+            Value(kind)
+            if not (math.isinf(value.low) or math.isinf(value.high))
+            else Value(kind, low=-math.inf, high=math.inf)
+        )
     low, high = (_product(bound, factor) for bound in (value.low, value.high))
     return replace(value, kind=kind, scale=value.scale * factor, low=min(low, high), high=max(low, high))
 
@@ -438,7 +451,9 @@ def _moved(moment_ms: Fraction, months: int) -> Fraction | None:
     for day in (moment.day, 30, 29, 28):
         try:
             if day <= moment.day:
-                return _milliseconds(moment.replace(year=year, month=month + 1, day=day)) + (moment_ms - _milliseconds(moment))
+                return _milliseconds(moment.replace(year=year, month=month + 1, day=day)) + (
+                    moment_ms - _milliseconds(moment)
+                )
         except ValueError:
             continue
     return None
@@ -458,9 +473,14 @@ def _milliseconds(moment: datetime) -> Fraction:
 def _truncated(value: Value, unit: str) -> Value | None:
     if value.kind is not Kind.MOMENT or unit not in _LONGEST_MS:
         return None
-    if value.exact is not None and not value.is_local:
-        start = _unit_start(value.exact, unit)
-        return None if start is None else _constant(Kind.MOMENT, start)
+    if (
+        value.is_constant
+        and isinstance(value.low, Fraction)
+        and isinstance(value.high, Fraction)
+        and not value.is_local
+    ):
+        first, last = _unit_start(value.low, unit), _unit_start(value.high, unit)
+        return None if first is None or last is None else Value(Kind.MOMENT, low=first, high=last)
     room = DAY_MS + HOUR_MS if value.is_local else 0
     return replace(value.widened(_LONGEST_MS[unit] + room, room), is_local=value.is_local)
 

@@ -1,8 +1,8 @@
 """Pruning is sound: whatever a predicate says about time, the rows it selects are the same with and without pruning.
 
-Predicates are random trees of the forms pruning reads (and of some it must not read); a Python evaluator written from Trino's
-manual, not from the code under test, decides which rows they select. Rows are placed into partitions as the layout allows: from
-clock skew before their time to lateness after it.
+Predicates are random trees of the forms pruning reads (and of some it must not read); a Python evaluator written from
+Trino's manual, not from the code under test, decides which rows they select. Rows are placed into partitions as the
+layout allows: from clock skew before their time to lateness after it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Term:
                 shifted = round(value) + shift
                 near |= {shifted, shifted // 3_600_000 * 3_600_000, shifted // 86_400_000 * 86_400_000}
                 near |= {shifted // 60_000 * 60_000, shifted // 86_400_000 * 86_400_000 + 5 * 3_600_000}
-        return Term(self.sql, self.of, frozenset(edge + step for edge in near for step in (-1000, -999, -1, 0, 1, 499, 999)))
+        return Term(
+            self.sql, self.of, frozenset(edge + step for edge in near for step in (-1000, -999, -1, 0, 1, 499, 999))
+        )
 
 
 def ms(moment: datetime) -> int:
@@ -271,8 +273,14 @@ def predicates() -> st.SearchStrategy[Term]:
     def combined(inner: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
         pairs = st.tuples(inner, inner)
         return st.one_of(
-            pairs.map(lambda p: Term(f"({p[0].sql} and {p[1].sql})", lambda t: p[0].of(t) and p[1].of(t), p[0].near | p[1].near)),
-            pairs.map(lambda p: Term(f"({p[0].sql} or {p[1].sql})", lambda t: p[0].of(t) or p[1].of(t), p[0].near | p[1].near)),
+            pairs.map(
+                lambda p: Term(
+                    f"({p[0].sql} and {p[1].sql})", lambda t: p[0].of(t) and p[1].of(t), p[0].near | p[1].near
+                )
+            ),
+            pairs.map(
+                lambda p: Term(f"({p[0].sql} or {p[1].sql})", lambda t: p[0].of(t) or p[1].of(t), p[0].near | p[1].near)
+            ),
             inner.map(lambda p: Term(f"(not {p.sql})", lambda t: not p.of(t), p.near)),
         )
 
@@ -324,7 +332,11 @@ def holds(condition: exp.Expr, row: Row) -> bool:
 SHAPES = [
     ("SELECT createdtimestamp FROM events WHERE {}", 1),
     ("WITH t AS (SELECT *, 1 AS one FROM events) SELECT one FROM t WHERE {}", 1),
-    ("SELECT * FROM (SELECT createdtimestamp, customerid, servicename, arrivaltimestamp FROM events e) AS x WHERE {}", 1),
+    (
+        "SELECT * FROM (SELECT createdtimestamp, customerid, servicename, arrivaltimestamp FROM "
+        "events e) AS x WHERE {}",
+        1,
+    ),
     ("WITH t AS (SELECT * FROM events) SELECT * FROM t WHERE {} UNION ALL SELECT * FROM t WHERE false", 1),
     ("SELECT * FROM events JOIN (VALUES 1) v(x) ON {}", 1),
     ("SELECT * FROM (VALUES 1) v(x) LEFT JOIN events ON {}", 1),
@@ -355,9 +367,7 @@ def test_pruning_never_loses_a_row(predicate: Term, shape: tuple[str, int], time
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    start=offsets, length=st.integers(0, 3 * 86_400_000), seed=st.integers(0, 2**32), inside=st.floats(0, 1)
-)
+@given(start=offsets, length=st.integers(0, 3 * 86_400_000), seed=st.integers(0, 2**32), inside=st.floats(0, 1))
 def test_a_plain_range_prunes_to_its_own_partitions(start: int, length: int, seed: int, inside: float) -> None:
     first, last = ms(CENTRE) + start, ms(CENTRE) + start + length
     planned = plan(f"SELECT 1 FROM events WHERE createdtimestamp BETWEEN {first} AND {last}", None)
@@ -379,7 +389,9 @@ def test_a_plain_range_prunes_to_its_own_partitions(start: int, length: int, see
 
 def test_the_generator_speaks_the_language() -> None:
     """Guards the property above against being empty: each form parses."""
-    assert read("SELECT 1 FROM events WHERE from_unixtime(createdtimestamp / 1000) at time zone 'Asia/Tokyo' > now()").tree
+    assert read(
+        "SELECT 1 FROM events WHERE from_unixtime(createdtimestamp / 1000) at time zone 'Asia/Tokyo' > now()"
+    ).tree
 
 
 def _forms() -> list[tuple[str, Term]]:
@@ -405,7 +417,9 @@ def test_each_form_alone_never_loses_a_row(unit: str, form: Term, sign: str) -> 
     compare = COMPARISONS[sign]
     for _ in range(8):
         moment = CENTRE + timedelta(seconds=chance.randint(-300_000, 300_000))
-        constant = _constant(unit, chance.choice([moment, moment.replace(second=59), moment.replace(minute=0, second=0)]))
+        constant = _constant(
+            unit, chance.choice([moment, moment.replace(second=59), moment.replace(minute=0, second=0)])
+        )
         condition = scan_conditions(plan(f"SELECT 1 FROM events WHERE {form.sql} {sign} {constant.sql}", None).sql)[0]
         assert not isinstance(condition, exp.Boolean), "this form is promised to prune"
         term = Term("", lambda t, constant=constant: compare(form.of(t), constant.of(t))).with_edges(constant)

@@ -1,7 +1,7 @@
 """A planner over the shipped tables, and a small lake of several tenants in DuckDB to run planned SQL on.
 
-The lake knows nothing of the service: sqlglot's own Trino -> DuckDB translation runs the SQL. Every value that the tenant must
-not see is a canary: foreign rows carry FOREIGN or numbers from 7 * 10^12 on, forbidden columns carry SECRET.
+The lake knows nothing of the service: sqlglot's own Trino -> DuckDB translation runs the SQL. Every value that the
+tenant must not see is a canary: foreign rows carry FOREIGN or numbers from 7 * 10^12 on, forbidden columns SECRET.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ def lake() -> duckdb.DuckDBPyConnection:
     for table in TABLES:
         connection.execute(
             f"""CREATE TABLE data_hist.{table} AS
-            SELECT 'SECRET-resource' AS resourceid, CAST(customerid AS BIGINT) AS customerid, 'SECRET-operation' AS operationid,
-              servicename, CAST(createdtimestamp AS BIGINT) AS createdtimestamp, MAP([tag], [tag]) AS datatags,
+            SELECT 'SECRET-resource' AS resourceid, CAST(customerid AS BIGINT) AS customerid,
+              'SECRET-operation' AS operationid, servicename,
+              CAST(createdtimestamp AS BIGINT) AS createdtimestamp, MAP([tag], [tag]) AS datatags,
               CAST(createdtimestamp + 1 AS BIGINT) AS arrivaltimestamp, servicename AS service, payload AS data,
               '2021-01-01' AS dt, '00' AS hr, '00' AS min
             FROM (
