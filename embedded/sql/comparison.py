@@ -77,7 +77,7 @@ def instant_key(sql: str, trino_type: TrinoType) -> str:
     if trino_type.base == "time with time zone":
         return f"((({sql}).p - ({sql}).o * 60000000000000 + 172800000000000000) % 86400000000000000)"
     if trino_type.precision > 6:
-        return f"(CAST(epoch_us(({sql}).t) AS HUGEINT) * 1000000 + ({sql}).p)"
+        return f"(CAST(epoch_us(CAST(({sql}).t AS TIMESTAMP)) AS HUGEINT) * 1000000 + ({sql}).p)"
     return f"({sql}).t"
 
 

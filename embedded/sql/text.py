@@ -38,6 +38,9 @@ def _template(trino_type: TrinoType, depth: int) -> str:
     simple = _MACROS.get(base)
     if simple is not None:
         return simple
+    if base == "decimal" and trino_type.precision == trino_type.scale:
+        # DuckDB leaves out the zero before the point
+        return "regexp_replace(CAST({} AS VARCHAR), '^(-?)[.]', '\\1' || '0.')"
     if base == "char":
         return f"rpad({{}}, {trino_type.numbers[0]}, ' ')"
     if base in ("time", "timestamp", "time with time zone", "timestamp with time zone"):
@@ -52,6 +55,7 @@ def _template(trino_type: TrinoType, depth: int) -> str:
 
 
 _MACROS = {
+    "date": "trino_date_text({})",
     "double": "trino_double_text({})",
     "real": "trino_double_text({})",
     "varbinary": "trino_binary_text({})",
@@ -106,6 +110,11 @@ def ip_text(packed: bytes) -> str:
 
 # --------------------------------------------------------------------------------------------- dates and times
 
+macro(
+    "trino_date_text(d)",
+    "CASE WHEN year(d) BETWEEN 1 AND 9999 THEN CAST(d AS VARCHAR) "
+    "ELSE trino_year_text(year(d)) || strftime(d, '-%m-%d') END",
+)
 macro(
     "trino_seconds_text(t)",
     "CASE WHEN year(t) BETWEEN 0 AND 9999 THEN strftime(t, '%Y-%m-%d %H:%M:%S') "

@@ -33,7 +33,7 @@ from embedded.sql.functions.datetime_value import (
     rounded,
     taken,
 )
-from embedded.sql.functions.registry import cast, error_sql, macro, sql_function
+from embedded.sql.functions.registry import Invocation, cast, emits, error_sql, macro, sql_function
 from embedded.sql.time_zone import normal_zone
 from embedded.sql.typed import Typed
 from embedded.sql.types import TrinoType
@@ -286,3 +286,21 @@ def time_to_timestamp(analyser: Analyser, value: Typed, target: TrinoType) -> st
 
     return taken(value, body)
 
+
+
+# --------------------------------------------------------------------------------------------- date(x)
+
+
+@emits(
+    "date(varchar(x)) -> date",
+    "date(timestamp(p)) -> date",
+    "date(timestamp(p) with time zone) -> date",
+    "date(date) -> date",
+)
+def date_of(call: Invocation) -> str:
+    """CAST(x AS date)."""
+    value = call.arguments[0]
+    if value.type.base == "date":
+        return value.sql
+    rule = text_to_date if value.type.base == "varchar" else timestamp_to_date
+    return rule(call.analyser, value, call.result)

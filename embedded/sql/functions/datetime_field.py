@@ -194,7 +194,7 @@ def _time(parts: Parts, picos: str) -> str:
 
 macro(
     "trino_int(n)",
-    "CASE WHEN n BETWEEN -2147483648 AND 2147483647 THEN CAST(n AS INTEGER) ELSE CAST("
+    "CASE WHEN n IS NULL OR n BETWEEN -2147483648 AND 2147483647 THEN CAST(n AS INTEGER) ELSE CAST("
     + error_sql("INVALID_FUNCTION_ARGUMENT", "'integer overflow'", "VARCHAR")
     + " AS INTEGER) END",
 )

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from embedded.sql.errors import TrinoError
 from embedded.sql.functions import joda
 from embedded.sql.functions.datetime_value import Parts, guarded, null_or_error, taken
 from embedded.sql.functions.registry import Invocation, emits, macro, sql_function
-from embedded.sql.errors import TrinoError
 from embedded.sql.physical import text_literal
 from embedded.sql.typed import Typed
 
@@ -255,8 +255,7 @@ macro(
     "trino_zoned(p)",
     "CASE WHEN p.o IS NOT NULL "
     "THEN {'t': make_timestamp((p.l - p.o) * 1000), 'z': trino_offset_zone(p.o // 60000)} "
-    "WHEN p.z IS NOT NULL THEN {'t': trino_joda_instant(make_timestamp(p.l * 1000), p.z, "
-    "trino_zone_offset(make_timestamp(p.l * 1000), p.z)), 'z': p.z} "
+    "WHEN p.z IS NOT NULL THEN {'t': trino_joda_instant(make_timestamp(p.l * 1000), p.z), 'z': p.z} "
     "WHEN p.l IS NOT NULL THEN {'t': make_timestamp(p.l * 1000), 'z': 'UTC'} END",
 )
 
@@ -277,7 +276,7 @@ def parse_datetime(call: Invocation) -> str:
         native = None if compiled is None else native_parsing(compiled, text)
         if native is None:
             return slow
-        fast = f"CASE WHEN native_ IS NOT NULL THEN {{'t': native_, 'z': 'UTC'}} END"
+        fast = "CASE WHEN native_ IS NOT NULL THEN {'t': native_, 'z': 'UTC'} END"
         return f"COALESCE((list_transform([{native}], lambda native_: {fast})[1]), {slow})"
 
     return _bound(call.arguments[0], body)

@@ -59,9 +59,10 @@ def _iso_timestamp(call: Invocation) -> str:
         if precision:
             text += f" || trino_iso_fraction({local}, {parts.picos}, {precision})"
         if not parts.is_zoned:
-            return f"({text})"
+            return f"CAST({text} AS VARCHAR)"
         offset = f"trino_zone_offset({parts.instant}, {parts.zone})"
-        return f"({text} || CASE WHEN {offset} = 0 THEN 'Z' ELSE trino_zone_offset_text({offset}, ':') END)"
+        shown = f"CASE WHEN {offset} = 0 THEN 'Z' ELSE trino_zone_offset_text({offset}, ':') END"
+        return f"CAST({text} || {shown} AS VARCHAR)"
 
     return taken(call.arguments[0], body)
 

@@ -33,43 +33,48 @@ macro("trino_moment(micros)", "make_timestamp(CAST(micros AS BIGINT))")
 macro(
     "trino_zone_offset(t, z)",
     "CASE WHEN z = 'UTC' THEN CAST(0 AS BIGINT) "
-    "WHEN z[1] = '+' THEN (TRY_CAST(z[2:3] AS BIGINT) * 60 + TRY_CAST(z[5:6] AS BIGINT)) * 60000000 "
-    "WHEN z[1] = '-' THEN (TRY_CAST(z[2:3] AS BIGINT) * 60 + TRY_CAST(z[5:6] AS BIGINT)) * -60000000 "
+    "WHEN z[1] IN ('+', '-') THEN -epoch_us(TRY_CAST('1970-01-01 00:00:00' || z AS TIMESTAMPTZ)) "
     "ELSE epoch_us(timezone(z, CAST(t AS TIMESTAMPTZ))) - epoch_us(t) END",
 )
 macro(
     "trino_zone_local(t, z)",
-    "CASE WHEN z = 'UTC' THEN t ELSE make_timestamp(epoch_us(t) + trino_zone_offset(t, z)) END",
+    "CASE WHEN z = 'UTC' THEN t WHEN z[1] IN ('+', '-') "
+    "THEN make_timestamp(epoch_us(t) - epoch_us(TRY_CAST('1970-01-01 00:00:00' || z AS TIMESTAMPTZ))) "
+    "ELSE timezone(z, CAST(t AS TIMESTAMPTZ)) END",
 )
 macro("trino_zone_back(l, shift)", "make_timestamp(epoch_us(l) - shift)")
+macro("trino_region_offset(t, z)", "epoch_us(timezone(z, CAST(t AS TIMESTAMPTZ))) - epoch_us(t)")
+# the bindings (one-element list_transform) keep arguments from being written, and bound, many times over
 macro(
-    "trino_region_instant(l, z, before, after)",
-    "CASE WHEN before = after OR trino_zone_offset(trino_zone_back(l, before), z) = before "
-    "THEN trino_zone_back(l, before) "
-    "WHEN trino_zone_offset(trino_zone_back(l, after), z) = after THEN trino_zone_back(l, after) "
-    "ELSE trino_zone_back(l, before) END",
+    "trino_region_instant(l, z)",
+    "list_transform([{'l': l, 'z': z, "
+    "'before': trino_region_offset(make_timestamp(epoch_us(l) - 86400000000), z), "
+    "'after': trino_region_offset(make_timestamp(epoch_us(l) + 86400000000), z)}], lambda ri_: "
+    "CASE WHEN ri_.before <> ri_.after "
+    "AND trino_region_offset(trino_zone_back(ri_.l, ri_.before), ri_.z) <> ri_.before "
+    "AND trino_region_offset(trino_zone_back(ri_.l, ri_.after), ri_.z) = ri_.after "
+    "THEN trino_zone_back(ri_.l, ri_.after) ELSE trino_zone_back(ri_.l, ri_.before) END)[1]",
 )
 macro(
     "trino_zone_instant(l, z)",
-    "CASE WHEN z = 'UTC' THEN l WHEN z[1] IN ('+', '-') THEN trino_zone_back(l, trino_zone_offset(l, z)) "
-    "ELSE trino_region_instant(l, z, trino_zone_offset(make_timestamp(epoch_us(l) - 86400000000), z), "
-    "trino_zone_offset(make_timestamp(epoch_us(l) + 86400000000), z)) END",
+    "CASE WHEN z = 'UTC' THEN l "
+    "WHEN z[1] IN ('+', '-') THEN trino_zone_back(l, -epoch_us(TRY_CAST('1970-01-01 00:00:00' || z AS TIMESTAMPTZ))) "
+    "ELSE trino_region_instant(l, z) END",
 )
 macro(
-    "trino_joda_offset(l, z, one, other)",
-    "CASE WHEN one <> other AND one < 0 AND trino_zone_offset(trino_zone_back(l, other), z) <> other "
-    "THEN one ELSE other END",
-)
-macro(
-    "trino_joda_instant(l, z, one)",
-    "trino_zone_back(l, trino_joda_offset(l, z, one, trino_zone_offset(trino_zone_back(l, one), z)))",
+    "trino_joda_instant(l, z)",
+    "list_transform(list_transform([{'l': l, 'z': z, 'one': trino_zone_offset(l, z)}], lambda ja_: "
+    "{'l': ja_.l, 'z': ja_.z, 'one': ja_.one, "
+    "'other': trino_zone_offset(trino_zone_back(ja_.l, ja_.one), ja_.z)}), lambda jb_: "
+    "trino_zone_back(jb_.l, CASE WHEN jb_.one <> jb_.other AND jb_.one < 0 "
+    "AND trino_zone_offset(trino_zone_back(jb_.l, jb_.other), jb_.z) <> jb_.other "
+    "THEN jb_.one ELSE jb_.other END))[1]",
 )
 macro(
     "trino_zone_instant_near(l, z, t)",
-    "CASE WHEN z = 'UTC' THEN l WHEN z[1] IN ('+', '-') THEN trino_zone_back(l, trino_zone_offset(l, z)) "
-    "WHEN trino_zone_offset(trino_zone_back(l, trino_zone_offset(t, z)), z) = trino_zone_offset(t, z) "
-    "THEN trino_zone_back(l, trino_zone_offset(t, z)) "
-    "ELSE trino_joda_instant(l, z, trino_zone_offset(l, z)) END",
+    "CASE WHEN z = 'UTC' THEN l ELSE list_transform([{'l': l, 'z': z, 'o': trino_zone_offset(t, z)}], lambda near_: "
+    "CASE WHEN trino_zone_offset(trino_zone_back(near_.l, near_.o), near_.z) = near_.o "
+    "THEN trino_zone_back(near_.l, near_.o) ELSE trino_joda_instant(near_.l, near_.z) END)[1] END",
 )
 macro("trino_picos_of_day(t)", "trino_floor_mod(epoch_us(t), 86400000000) * 1000000")
 macro("trino_day_picos(p)", "((p % 86400000000000000) + 86400000000000000) % 86400000000000000")
@@ -100,11 +105,12 @@ class Parts:
         base = self.type.base
         if base == "date":
             return f"CAST({self.sql} AS TIMESTAMP)"
-        return f"({self.sql}).t" if self.is_zoned or self.is_fine else self.sql
+        # the casts: DuckDB gives a field of a constant NULL no type
+        return f"CAST(({self.sql}).t AS TIMESTAMP)" if self.is_zoned or self.is_fine else self.sql
 
     @property
     def zone(self) -> str:
-        return f"({self.sql}).z" if self.is_zoned else "'UTC'"
+        return f"CAST(({self.sql}).z AS VARCHAR)" if self.is_zoned else "'UTC'"
 
     @property
     def local(self) -> str:
@@ -112,17 +118,17 @@ class Parts:
 
     @property
     def picos(self) -> str:
-        return f"({self.sql}).p" if self.is_fine else "0"
+        return f"CAST(({self.sql}).p AS INTEGER)" if self.is_fine else "0"
 
     @property
     def picos_of_day(self) -> str:
         """Of a time: the wall clock in picoseconds."""
-        return f"({self.sql}).p" if self.is_zoned else self.sql
+        return f"CAST(({self.sql}).p AS BIGINT)" if self.is_zoned else self.sql
 
     @property
     def offset(self) -> str:
         """Of a time with time zone: minutes."""
-        return f"({self.sql}).o"
+        return f"CAST(({self.sql}).o AS INTEGER)"
 
 
 def taken(value: Typed, body: Callable[[Parts], str], name: str = "dt_") -> str:

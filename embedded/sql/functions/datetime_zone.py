@@ -126,7 +126,7 @@ def timezone_minute(call: Invocation) -> str:
     return taken(call.arguments[0], lambda parts: f"({_offset_minutes(parts)} % 60)")
 
 
-scalar("timezone(timestamp(p) with time zone) -> varchar", "({0}).z")
+scalar("timezone(timestamp(p) with time zone) -> varchar", "CAST(({0}).z AS VARCHAR)")
 
 
 @emits("timezone(time(p) with time zone) -> varchar")

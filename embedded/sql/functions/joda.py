@@ -488,7 +488,7 @@ class ZoneName(Element):
 
 
 _KNOWN_SHORT_NAMES = frozenset(
-    "EST EDT CST CDT MST MDT PST PDT AKST AKDT HST GMT BST CET CEST EET EEST WET WEST MSK JST".split()
+    ["EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT", "AKST", "AKDT", "HST", "GMT", "BST", "CET", "CEST", "EET", "EEST", "WET", "WEST", "MSK", "JST"]
 )
 
 
