@@ -866,9 +866,7 @@ class Analyser(ExpressionAnalyser):
 
     def _join(self, node: tree.Join, around: Scope) -> tuple[str, list[Field]]:
         left_sql, left = self._relation(node.left, around)
-        # the right side of RIGHT and FULL joins does not see the left
-        in_reach = [] if node.kind in ("RIGHT", "FULL") else [*around.fields, *left]
-        right_around = Scope(in_reach, around.parent, None)
+        right_around = Scope([*around.fields, *left], around.parent, None)
         right_sql, right = self._relation(node.right, right_around)
         if node.kind in ("LEFT", "FULL"):
             for field in right:
@@ -884,6 +882,15 @@ class Analyser(ExpressionAnalyser):
         if node.using is not None:
             return self._join_using(node, word, left_sql, left, right_sql, right)
         assert node.on is not None
+        if _is_lateral(node.right) and isinstance(node.on, tree.BooleanLiteral) and node.on.value:
+            # joined row by row: every row of the right belongs to its left row
+            word = "CROSS JOIN" if node.kind in ("INNER", "RIGHT") else "LEFT JOIN"
+            condition_sql = "" if word == "CROSS JOIN" else " ON true"
+            return f"{left_sql} {word} {right_sql}{condition_sql}", [*left, *right]
+        if _is_lateral(node.right) and (node.kind == "FULL" or _is_unnest(node.right)):
+            kind = "UNNEST" if _is_unnest(node.right) else "LATERAL relation"
+            message = f"{node.kind} JOIN involving {kind} is only supported with condition ON TRUE"
+            raise self.error("NOT_SUPPORTED", message, node.on)
         level, scope = self.level, self.scope
         self.level = Level(forbids_aggregates="JOIN clause")
         self.scope = Scope([*left, *right], around.parent, None)
@@ -891,6 +898,11 @@ class Analyser(ExpressionAnalyser):
             condition = self.condition(node.on, "JOIN ON clause must evaluate to a boolean: actual type {type}")
         finally:
             self.level, self.scope = level, scope
+        if node.kind == "RIGHT" and _is_lateral(node.right):
+            shown_left = [
+                Field(f.name, f.type, f"(CASE WHEN {condition.sql} THEN {f.sql} END)", f.qualifier) for f in left
+            ]
+            return f"{left_sql} CROSS JOIN {right_sql}", [*shown_left, *right]
         return f"{left_sql} {word} {_grouped(right_sql, node.right)} ON {condition.sql}", [*left, *right]
 
     def _join_using(
@@ -928,6 +940,18 @@ class Analyser(ExpressionAnalyser):
         rest = [field for field in [*left, *right] if id(field) not in taken]
         sql = f"{left_sql} {word} {_grouped(right_sql, node.right)} ON {' AND '.join(conditions)}"
         return sql, [*merged, *rest]
+
+
+def _is_lateral(node: tree.RelationNode) -> bool:
+    while isinstance(node, tree.Aliased | tree.Sampled):
+        node = node.relation
+    return isinstance(node, tree.Lateral | tree.Unnest)
+
+
+def _is_unnest(node: tree.RelationNode) -> bool:
+    while isinstance(node, tree.Aliased | tree.Sampled):
+        node = node.relation
+    return isinstance(node, tree.Unnest)
 
 
 def _grouped(sql: str, node: tree.RelationNode) -> str:
