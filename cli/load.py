@@ -125,6 +125,9 @@ def _exit_code(report: LoadReport) -> ExitCode:
 def _say_what_failed(report: LoadReport) -> None:
     for file in report.failed_files:
         say(f"{file.file}: {file.reason}")
+    for file in report.files:
+        if file.known_rows and file.status == "loaded":
+            say(f"{file.file} grew: its first {counted(file.known_rows, 'row')} were loaded before")
     samples = [sample for file in report.files for sample in file.rejected_samples]
     for sample in samples[:SHOWN_REJECTS]:
         say(f"{sample['file']}:{sample['line']}: {sample['reason']}")

@@ -67,6 +67,12 @@ CREATE TABLE IF NOT EXISTS loads (
     finished_at INTEGER,                -- NULL: begun, not finished
     facts BLOB NOT NULL                 -- JSON, the writer's own
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS load_sources (
+    family TEXT NOT NULL,               -- loads whose sources may continue one another
+    size_bytes INTEGER NOT NULL,        -- of the source
+    load_id TEXT NOT NULL,
+    PRIMARY KEY (family, size_bytes, load_id)
+) WITHOUT ROWID;
 """
 _GAP_WINDOW = timedelta(hours=24)
 
@@ -82,6 +88,14 @@ class ObjectRecord:
     row_count: int | None = None
     minimum_createdtimestamp: int | None = None
     maximum_createdtimestamp: int | None = None
+
+
+@dataclass(frozen=True)
+class LoadSource:
+    """The source of a load: its size, and the family of loads whose sources it may continue or be continued by."""
+
+    family: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -210,12 +224,23 @@ class SqliteLedger:
             self._record_objects(table, objects)
 
     def finish_load(
-        self, load_id: str, table: str, objects: Iterable[ObjectRecord], facts: Mapping[str, object], *, now: datetime
+        self,
+        load_id: str,
+        table: str,
+        objects: Iterable[ObjectRecord],
+        facts: Mapping[str, object],
+        *,
+        now: datetime,
+        source: LoadSource | None = None,
     ) -> None:
         """Record the objects of a load and that it is finished, both or neither."""
         with self._transaction():
             self._record_objects(table, objects)
             self._write_load(load_id, table, facts, _milliseconds(now))
+            if source is not None:
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO load_sources VALUES (?, ?, ?)", (source.family, source.size_bytes, load_id)
+                )
 
     def begin_load(self, load_id: str, table: str, facts: Mapping[str, object]) -> Mapping[str, object]:
         """Remember what a load is about to do; the facts of the first beginning win, and are returned."""
@@ -232,6 +257,17 @@ class SqliteLedger:
         """The facts of a finished load; None when there was none, or it did not finish."""
         row = self._one("SELECT facts FROM loads WHERE load_id = ? AND finished_at IS NOT NULL", (load_id,))
         return None if row is None else _facts(row[0])
+
+    def load_sources(self, family: str, below_bytes: int) -> dict[int, set[str]]:
+        """The finished loads of a family with a source smaller than this, by its size."""
+        rows = self._all(
+            "SELECT size_bytes, load_id FROM load_sources WHERE family = ? AND size_bytes < ? ORDER BY size_bytes",
+            (family, below_bytes),
+        )
+        sources: dict[int, set[str]] = {}
+        for size_bytes, load_id in rows:
+            sources.setdefault(size_bytes, set()).add(load_id)
+        return sources
 
     def begun_load(self, load_id: str) -> Mapping[str, object] | None:
         """The facts of a load that was begun, finished or not; None when there was none."""

@@ -8,6 +8,7 @@ Rules:
    matters. It is known by the ledger, and it makes the objects' names (`1_0-0_<hash>.gz`, Secor's form for several
    Kafka partitions, so that no offset is claimed). So loading twice adds nothing, and a load that was killed is done
    again over itself.
+   A file that grew loads what was added: when its beginning is a file that was loaded, the rows of that are skipped.
 2. Objects first, then the catalogue, then the ledger in one transaction with "this file is loaded". Killed between
    any two steps, the next load of the file writes the same objects again and goes on: nothing is lost, nothing doubled.
 3. A row that cannot be used (not an object, no usable time) is counted, shown and kept in a rejects file; the others
@@ -26,15 +27,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import orjson
 
 from glue.aws_clients import GlueClient, S3Client
 from glue.envelope import OPERATOR_CUSTOMER, record_line
 from glue.layout import CommitBatch
-from glue.ledger import ObjectRecord, SqliteLedger
+from glue.ledger import LoadSource, ObjectRecord, SqliteLedger
 from glue.partition_spool import BUFFER_BYTES, PartitionSpool
 from glue.registration import register_partitions
 from glue.row_time import milliseconds
@@ -134,11 +136,15 @@ class LoadOptions:
 
 @dataclass
 class FileReport:
-    """What became of one file. `rows` = `loaded` + `rejected`; times are ms since 1970."""
+    """What became of one file. `rows` = `loaded` + `rejected`; times are ms since 1970.
+
+    `known_rows` are the rows at its beginning that were loaded before the file grew; they are not among `rows`.
+    """
 
     file: str
     status: Status = "loaded"
     rows: int = 0
+    known_rows: int = 0
     loaded: int = 0
     rejected: int = 0
     partitions: int = 0
@@ -180,6 +186,7 @@ class LoadReport:
             "table": self.table,
             "files": len(self.files),
             "rows": sum(file.rows for file in now),
+            "known_rows": sum(file.known_rows for file in now),
             "loaded": self.loaded_count,
             "rejected": self.rejected_count,
             "already_loaded": sum(file.status == "already_loaded" for file in self.files),
@@ -219,7 +226,7 @@ class Loader:
             if not path.is_file():
                 raise SourceFault(_no_file(path))
             state = _state(path)
-            load_id = self._load_id(path, options)
+            load_id, source, report.known_rows = self._identify(path, options)
             finished = self.ledger.finished_load(load_id)
             if finished is not None:
                 return _already_loaded(report, finished, self.rejects_folder)
@@ -229,24 +236,38 @@ class Loader:
                 self._read(path, options, load_id, spool, report)
                 if _state(path) != state:
                     raise SourceFault("changed while it was read; load it again when it is complete")
-                self._publish(load_id, spool, report)
+                self._publish(load_id, source, spool, report)
         except (SourceFault, OSError) as error:
             report.status, report.reason = "failed", _reason(error)
             report.loaded = report.partitions = report.objects = report.size_bytes = 0
         return report
 
-    def _load_id(self, path: Path, options: LoadOptions) -> str:
+    def _identify(self, path: Path, options: LoadOptions) -> tuple[str, LoadSource, int]:
+        """The load's id, its source, and how many rows at the file's beginning are another, earlier load's."""
+        mapping = f"\n{self.table_spec.database}.{self.table_spec.name}\n{options.identity()}".encode()
+        source = LoadSource(hashlib.sha256(mapping).hexdigest()[:16], path.stat().st_size)
+        candidates = self.ledger.load_sources(source.family, source.size_bytes)
+        digest, position, earlier = hashlib.sha256(), 0, None
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        digest.update(f"\n{self.table_spec.database}.{self.table_spec.name}\n{options.identity()}".encode())
-        return digest.hexdigest()
+            for size_bytes in [*candidates, source.size_bytes]:
+                _feed(digest, file, size_bytes - position)
+                position = size_bytes
+                load_id = _finished(digest, mapping)
+                if load_id in candidates.get(size_bytes, ()):
+                    earlier = load_id
+                    _check_boundary(file, size_bytes)
+        if earlier is None:
+            return load_id, source, 0
+        facts = self.ledger.finished_load(earlier) or {}
+        return load_id, source, int(str(facts.get("known_rows", 0))) + int(str(facts.get("rows", 0)))
 
     def _read(self, path: Path, options: LoadOptions, load_id: str, spool: PartitionSpool, report: FileReport) -> None:
         mapping = options.mapping
         arrived = self._arrived_milliseconds(load_id)
         kept = self.rejects_folder / f"{self.table_spec.name}-{load_id[:16]}.ndjson"
         with _RejectsFile(kept, spool.folder / "rejects", report) as rejects:
-            for row in _salvaged(read_rows(path, records=options.records, file_format=options.file_format), options):
+            rows = _salvaged(read_rows(path, records=options.records, file_format=options.file_format), options)
+            for row in islice(rows, report.known_rows, None):
                 report.rows += 1
                 if self.progress is not None and report.rows % 10_000 == 0:
                     self.progress(report.file, report.rows)
@@ -274,7 +295,7 @@ class Loader:
         facts = self.ledger.begin_load(load_id, self.table_spec.name, {"arrivaltimestamp": now})
         return int(str(facts["arrivaltimestamp"]))
 
-    def _publish(self, load_id: str, spool: PartitionSpool, report: FileReport) -> None:
+    def _publish(self, load_id: str, source: LoadSource, spool: PartitionSpool, report: FileReport) -> None:
         """Objects, then the catalogue, then the ledger: what is said to be there is there."""
         spec, now = self.table_spec, self.clock()
         batch = CommitBatch.hashed(0, 0, load_id.encode())
@@ -301,7 +322,7 @@ class Loader:
         if records:
             report.minimum_createdtimestamp = min(record.minimum_createdtimestamp or 0 for record in records)
             report.maximum_createdtimestamp = max(record.maximum_createdtimestamp or 0 for record in records)
-            self.ledger.finish_load(load_id, spec.name, records, _facts(report), now=now)
+            self.ledger.finish_load(load_id, spec.name, records, _facts(report), now=now, source=source)
 
 
 class _RejectsFile:
@@ -382,6 +403,31 @@ def _no_file(path: Path) -> str:
     if not path.exists():
         return "no such file"
     return "is a folder" if path.is_dir() else "is no regular file: it is read twice, so save it first"
+
+
+def _feed(digest: Any, file: IO[bytes], size_bytes: int) -> None:
+    while size_bytes > 0 and (portion := file.read(min(size_bytes, 1024 * 1024))):
+        digest.update(portion)
+        size_bytes -= len(portion)
+
+
+def _finished(digest: Any, mapping: bytes) -> str:
+    """The load id of what was fed so far."""
+    whole = digest.copy()
+    whole.update(mapping)
+    return str(whole.hexdigest())
+
+
+def _check_boundary(file: IO[bytes], size_bytes: int) -> None:
+    """What was loaded must have ended with a line, else its last row was another then. A gzip file grows by members."""
+    position = file.tell()
+    file.seek(0)
+    is_gzip = file.read(2) == b"\x1f\x8b"
+    file.seek(max(0, size_bytes - 1))
+    around = file.read(2)
+    file.seek(position)
+    if not is_gzip and b"\n" not in around and b"\r" not in around:
+        raise SourceFault("was loaded while its last line was not complete; load what is new as a file of its own")
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -108,6 +108,52 @@ def test_loading_twice_adds_nothing_whatever_the_path(lake: Lake, tmp_path: Path
     assert (again.loaded_count, again.to_json()["already_loaded"], again.to_json()["rows"]) == (0, 3, 0)
 
 
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_a_file_that_grew_loads_what_was_added(lake: Lake, tmp_path: Path, is_gzip: bool) -> None:
+    rows = [f'{{"time":{n},"n":{n}}}\n'.encode() for n in range(1, 100)]
+    rows[3], rows[50] = b"broken\n", b"\n"
+    path = tmp_path / "log"
+    for count, known in ((10, 0), (10, None), (60, 10), (99, 59), (99, None)):
+        pieces = [b"".join(rows[:10]), b"".join(rows[10:60]), b"".join(rows[60:])]
+        content = [piece for piece, end in zip(pieces, (10, 60, 99), strict=True) if end <= count]
+        path.write_bytes(b"".join(gzip.compress(piece) if is_gzip else piece for piece in content))
+        report = lake.load(path).files[0]
+        if known is None:
+            assert report.status == "already_loaded"
+        else:
+            assert (report.status, report.known_rows, report.known_rows + report.rows) == (
+                "loaded",
+                known,
+                count - (count > 50),
+            )
+    numbers = sorted(json.loads(record["data"])["n"] for record in lake.records())
+    assert numbers == [n for n in range(1, 100) if n not in (4, 51)]
+
+
+def test_a_csv_that_grew_keeps_its_header(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time,n\n1,1\n2,2\n")
+    lake.load(path)
+    path.write_text("time,n\n1,1\n2,2\n3,3\n")
+    assert lake.load(path).loaded_count == 1
+    path.write_text("time,n\n1,1\n2,2\n3,30\n")  # not grown: another file
+    assert lake.load(path).files[0].known_rows == 2
+    assert [record["data"] for record in lake.records()] == [
+        '{"time":1,"n":1}', '{"time":2,"n":2}', '{"time":3,"n":3}', '{"time":3,"n":30}',
+    ]  # fmt: skip
+
+
+def test_a_file_loaded_with_half_a_line_at_its_end_is_refused_when_it_grew(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time,n\n1,1\n2,2")
+    lake.load(path)
+    path.write_text("time,n\n1,1\n2,22\n")
+    report = lake.load(path).files[0]
+    assert (report.status, report.reason is not None and "not complete" in report.reason) == ("failed", True)
+    path.write_text("time,n\n1,1\n2,2\n3,3\n")
+    assert lake.load(path).loaded_count == 1
+
+
 def test_another_mapping_is_another_load(lake: Lake, tmp_path: Path) -> None:
     path = ndjson(tmp_path / "x.ndjson")
     for customer in ("=11000", "=11001"):
