@@ -93,9 +93,10 @@ def read_time(text: str) -> TimeText | None:
 def picoseconds(fraction: str, precision: int) -> int:
     """Of the digits after the point, rounded half up to the precision; up to a whole second."""
     if len(fraction) > precision:
-        scale = 10 ** (len(fraction) - precision)
-        return (int(fraction) + scale // 2) // scale * 10 ** (12 - precision)
-    return int(fraction or 0) * 10 ** (12 - len(fraction))
+        scale: int = 10 ** (len(fraction) - precision)
+        rounded: int = (int(fraction) + scale // 2) // scale
+        return rounded * int(10 ** (12 - precision))
+    return int(fraction or 0) * int(10 ** (12 - len(fraction)))
 
 
 def _days(year: int, month: int, day: int) -> int | None:

@@ -1,7 +1,7 @@
 """Time zone names as Trino knows them (io.trino.spi.type.TimeZoneKey): regions, `+HH:MM`, and `UTC` for all its names.
 
-A zone is held as its normal name, the one Trino prints. Whatever depends on a region's rules is computed by DuckDB (ICU),
-see functions/datetime_value.py, so that all parts of a query use one set of rules.
+A zone is held as its normal name, the one Trino prints. Whatever depends on a region's rules is computed by DuckDB
+(ICU), see functions/datetime_value.py, so that all parts of a query use one set of rules.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def offset_minutes(zone: str) -> int | None:
 
 
 def falls_in_gap(zone: str, local_seconds: int) -> bool:
-    """Whether clocks of a zone (a normal name) skip this local time, in seconds since 1970, going to daylight saving."""
+    """Whether clocks of a zone (a normal name) skip this local time, in seconds since 1970."""
     if offset_minutes(zone) is not None or not 0 <= local_seconds < 2**33:
         return False
     local = datetime(1970, 1, 1, tzinfo=ZoneInfo(zone)) + timedelta(seconds=local_seconds)

@@ -12,6 +12,8 @@
 Errors: INVALID_CAST_ARGUMENT `Value cannot be cast to timestamp: x`.
 """
 
+# ruff: noqa: ARG001  (cast rules share one signature)
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

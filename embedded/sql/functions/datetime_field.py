@@ -2,7 +2,7 @@
 
 https://trino.io/docs/current/functions/datetime.html#interval-functions and #extraction-function
 
-Units count on the wall clock of the value's zone from a day up, on the instant below a day (as Joda does, which Trino uses).
+Units count on the wall clock of the value's zone from a day up, on the instant below a day (as Joda does).
 date_diff answers whole units, towards zero; milliseconds are the finest it sees.
 """
 
@@ -132,7 +132,8 @@ def by_unit(call: Invocation, of_unit: Callable[[str], str], units: tuple[str, .
         if name in units:
             return of_unit(name)
         message = f"'{name}' is not a valid {kind} field"
-        return null_or_error([argument.sql for argument in call.arguments[1:]], "INVALID_FUNCTION_ARGUMENT", message, call.result)
+        values = [argument.sql for argument in call.arguments[1:]]
+        return null_or_error(values, "INVALID_FUNCTION_ARGUMENT", message, call.result)
     branches = " ".join(f"WHEN '{name}' THEN {of_unit(name)}" for name in units)
     missing = " OR ".join(f"({argument.sql}) IS NULL" for argument in call.arguments)
     message = f"'''' || lower({unit.sql}) || ''' is not a valid {kind} field'"
@@ -243,7 +244,7 @@ def add_to_timestamp(call: Invocation) -> str:
             sql = built(call.result, instant, parts.picos, parts.zone)
             if not (parts.is_zoned or parts.is_fine):
                 return sql
-            missing = f"{parts.sql} IS NULL" + ("" if call.arguments[1].literal is not None else f" OR ({call[1]}) IS NULL")
+            missing = f"{parts.sql} IS NULL OR ({call[1]}) IS NULL"
             return f"CASE WHEN {missing} THEN NULL ELSE {sql} END"
 
         return taken(call.arguments[2], body)

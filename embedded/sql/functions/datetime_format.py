@@ -155,9 +155,12 @@ def _printed(
     "date_format(timestamp(p) with time zone, varchar(x)) -> varchar",
 )
 def date_format(call: Invocation) -> str:
-    return _printed(
-        call, joda.mysql_pattern, lambda millis, offset, zone, pattern: f"trino_mysql_format({millis}, {pattern})"
-    )
+    return _printed(call, joda.mysql_pattern, lambda millis, _, __, pattern: f"trino_mysql_format({millis}, {pattern})")
+
+
+_NO_ZONE = (
+    "format_datetime for TIMESTAMP type, cannot use 'Z' nor 'z' in format, as this type does not contain TZ information"
+)
 
 
 @emits(
@@ -172,8 +175,7 @@ def format_datetime(call: Invocation) -> str:
         except TrinoError as error:
             return null_or_error([call[0]], error.name, error.message, call.result)
         if any(isinstance(element, joda.ZoneId | joda.ZoneName | joda.ZoneOffset) for element in elements):
-            message = "format_datetime for TIMESTAMP type, cannot use 'Z' nor 'z' in format, as this type does not contain TZ information"
-            return null_or_error([call[0]], "INVALID_FUNCTION_ARGUMENT", message, call.result)
+            return null_or_error([call[0]], "INVALID_FUNCTION_ARGUMENT", _NO_ZONE, call.result)
     return _printed(
         call,
         joda.joda_pattern,

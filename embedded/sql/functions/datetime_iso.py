@@ -1,4 +1,4 @@
-"""ISO 8601 and Unix time: to_iso8601, from_iso8601_*, from_unixtime, from_unixtime_nanos, to_unixtime; now and durations.
+"""ISO 8601 and Unix time: to_iso8601, from_iso8601_*, from_unixtime, from_unixtime_nanos, to_unixtime; durations.
 
 https://trino.io/docs/current/functions/datetime.html
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from embedded.sql import literals
 from embedded.sql.civil_calendar import days_from_civil, days_of_month
@@ -30,12 +31,13 @@ macro(
 macro("trino_iso_date(d)", "trino_year_text(year(d)) || strftime(d, '-%m-%d')")
 macro(
     "trino_iso_fraction(t, picos, digits)",
-    "'.' || (lpad(CAST(microsecond(t) % 1000000 AS VARCHAR), 6, '0') || lpad(CAST(picos AS VARCHAR), 6, '0'))[1:digits]",
+    "'.' || (lpad(CAST(microsecond(t) % 1000000 AS VARCHAR), 6, '0') "
+    "|| lpad(CAST(picos AS VARCHAR), 6, '0'))[1:digits]",
 )
 
 
-def _iso_length(zone: int) -> object:
-    def result(bindings: Bindings, types: tuple[TrinoType, ...]) -> TrinoType:
+def _iso_length(zone: int) -> Callable[[Bindings, tuple[TrinoType, ...]], TrinoType]:
+    def result(_: Bindings, types: tuple[TrinoType, ...]) -> TrinoType:
         precision = types[0].precision
         return varchar(22 + zone + precision + min(precision, 1))
 
@@ -67,8 +69,8 @@ def _iso_timestamp(call: Invocation) -> str:
     return taken(call.arguments[0], body)
 
 
-emits("to_iso8601(timestamp(p)) -> varchar", result=_iso_length(0))(_iso_timestamp)  # type: ignore[arg-type]  # a closure
-emits("to_iso8601(timestamp(p) with time zone) -> varchar", result=_iso_length(6))(_iso_timestamp)  # type: ignore[arg-type]  # a closure
+emits("to_iso8601(timestamp(p)) -> varchar", result=_iso_length(0))(_iso_timestamp)
+emits("to_iso8601(timestamp(p) with time zone) -> varchar", result=_iso_length(6))(_iso_timestamp)
 
 
 # --------------------------------------------------------------------------------------------- from_iso8601_*
@@ -153,7 +155,8 @@ _PLAIN_ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-
 def from_iso8601_timestamp(call: Invocation) -> str:
     def body(parts: Parts) -> str:
         text = parts.sql
-        native = f"CASE WHEN regexp_full_match({text}, '{_PLAIN_ISO}') THEN TRY_CAST(rtrim({text}, 'Z') AS TIMESTAMP) END"
+        plain = f"TRY_CAST(rtrim({text}, 'Z') AS TIMESTAMP)"
+        native = f"CASE WHEN regexp_full_match({text}, '{_PLAIN_ISO}') THEN {plain} END"
         fast = "CASE WHEN native_ IS NOT NULL THEN {'t': native_, 'z': 'UTC'} END"
         slow = zoned(f"trino_iso_timestamp({text})")
         return f"COALESCE((list_transform([{native}], lambda native_: {fast})[1]), {slow})"
@@ -165,7 +168,8 @@ def from_iso8601_timestamp(call: Invocation) -> str:
 def from_iso8601_date(call: Invocation) -> str:
     def body(parts: Parts) -> str:
         text = parts.sql
-        native = f"CASE WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN TRY_CAST({text} AS DATE) END"
+        is_plain = f"regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
+        native = f"CASE WHEN {is_plain} THEN TRY_CAST({text} AS DATE) END"
         return f"COALESCE({native}, DATE '1970-01-01' + trino_iso_days({text}))"
 
     return taken(call.arguments[0], body)
@@ -188,7 +192,8 @@ def iso_nanos(text: str) -> dict[str, object]:
         raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Text '{text}' could not be parsed at index {at}")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
     hour, minute, second = int(match[4]), int(match[5]), int(match[6] or 0)
-    if not (1 <= month <= 12 and 1 <= day <= days_of_month(year, month) and hour < 24 and minute < 60 and second < 60):
+    is_date = 1 <= month <= 12 and 1 <= day <= days_of_month(year, month)
+    if not (is_date and hour < 24 and minute < 60 and second < 60):
         raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Text '{text}' could not be parsed: Invalid value")
     nanos = int((match[7] or "").ljust(9, "0"))
     seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
@@ -207,7 +212,8 @@ def iso_nanos(text: str) -> dict[str, object]:
 
 macro(
     "trino_zoned_nanos(n)",
-    "CASE WHEN n.l IS NOT NULL THEN {'t': make_timestamp(n.l - COALESCE(n.o, 0)), 'p': n.p, 'z': COALESCE(n.z, 'UTC')} END",
+    "CASE WHEN n.l IS NOT NULL "
+    "THEN {'t': make_timestamp(n.l - COALESCE(n.o, 0)), 'p': n.p, 'z': COALESCE(n.z, 'UTC')} END",
 )
 scalar(
     "from_iso8601_timestamp_nanos(varchar(x)) -> timestamp(9) with time zone",

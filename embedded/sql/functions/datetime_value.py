@@ -8,7 +8,7 @@ Macros (times in microseconds since 1970 unless they are TIMESTAMPs):
     trino_floor_div(a, b), trino_round_to(a, step)     Java's floorDiv; half up to a multiple, as Trino rounds times
     trino_zone_offset(t, z)                            the offset of zone z at the instant t (a TIMESTAMP in UTC)
     trino_zone_local(t, z)                             wall clock of an instant
-    trino_zone_instant(l, z)                           instant of a wall clock: the earlier in an overlap, shifted on in a gap
+    trino_zone_instant(l, z)                           instant of a wall clock: earlier in an overlap, shifted in a gap
     trino_zone_instant_near(l, z, t)                   the same by Joda's rule: keep the offset of t where that holds
 """
 

@@ -24,6 +24,11 @@ def zone_name(text: str) -> str:
 
 @sql_function("trino_offset_zone", ["BIGINT"], "VARCHAR")
 def zone_of_offset(minutes: int) -> str:
+    """`+05:45`. Raises TrinoError INVALID_FUNCTION_ARGUMENT."""
+    return _zone_of_offset(minutes)
+
+
+def _zone_of_offset(minutes: int) -> str:
     found = offset_zone(minutes)
     if found is None:
         raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Invalid offset minutes {minutes}")
@@ -36,7 +41,7 @@ def zone_of_interval(milliseconds: int) -> str:
         raise TrinoError(
             "INVALID_FUNCTION_ARGUMENT", "Invalid time zone offset interval: interval contains seconds"
         )
-    return zone_of_offset(milliseconds // 60_000)
+    return _zone_of_offset(milliseconds // 60_000)
 
 
 def _zone_sql(zone: Typed) -> str | None:

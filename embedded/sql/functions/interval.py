@@ -18,15 +18,18 @@ DAY = "interval day to second"
 MONTH = "interval year to month"
 
 
-def _at_least_millis(bindings: Bindings, types: tuple[TrinoType, ...]) -> TrinoType:
+def _at_least_millis(_: Bindings, types: tuple[TrinoType, ...]) -> TrinoType:
     moment = next(found for found in types if found.base.startswith("time"))
     return TrinoType(moment.base, (max(3, moment.precision),))
 
 
 # --------------------------------------------------------------------------------------------- intervals alone
 
-macro("trino_java_long(x)", "CASE WHEN x >= 9223372036854775807 THEN 9223372036854775807 WHEN x <= -9223372036854775808 "
-      "THEN -9223372036854775808 ELSE CAST(trunc(x) AS BIGINT) END")
+macro(
+    "trino_java_long(x)",
+    "CASE WHEN x >= 9223372036854775807 THEN 9223372036854775807 "
+    "WHEN x <= -9223372036854775808 THEN -9223372036854775808 ELSE CAST(trunc(x) AS BIGINT) END",
+)
 macro(
     "trino_interval_times(i, x)",
     "CASE WHEN isnan(x) THEN "
@@ -56,7 +59,8 @@ for _interval, _physical in ((DAY, "BIGINT"), (MONTH, "INTEGER")):
 
 
 def _date_days(word: str) -> str:
-    failure = error_sql("INVALID_FUNCTION_ARGUMENT", f"'Cannot {word} hour, minutes or seconds {_TO[word]} a date'", "BIGINT")
+    message = f"'Cannot {word} hour, minutes or seconds {_TO[word]} a date'"
+    failure = error_sql("INVALID_FUNCTION_ARGUMENT", message, "BIGINT")
     return f"CAST(CASE WHEN i % 86400000 <> 0 THEN {failure} ELSE i // 86400000 END AS INTEGER)"
 
 
@@ -87,7 +91,7 @@ def _moved(moment: int, sign: str, *, months: bool) -> Callable[[Invocation], st
             sql = built(call.result, instant, parts.picos, parts.zone)
             if not (parts.is_zoned or parts.is_fine):
                 return sql
-            missing = f"{parts.sql} IS NULL" + ("" if interval.literal is not None else f" OR ({interval.sql}) IS NULL")
+            missing = f"{parts.sql} IS NULL OR ({interval.sql}) IS NULL"
             return f"CASE WHEN {missing} THEN NULL ELSE {sql} END"
 
         return taken(call.arguments[moment], body)

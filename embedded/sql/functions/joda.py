@@ -1,14 +1,16 @@
-"""Joda-Time's formatter, by which Trino prints and parses dates: date_format, date_parse, format_datetime, parse_datetime.
+"""Joda-Time's formatter, by which Trino prints and parses: date_format, date_parse, format_datetime, parse_datetime.
 
     compiled = joda_pattern("yyyy-MM-dd HH:mm")          # format_datetime, parse_datetime
     compiled = mysql_pattern("%Y-%m-%d %H:%i")           # date_format, date_parse
     compiled.printed(local_millis, offset_millis, zone)  # text
     compiled.parsed(text)                                # Parsed(local_millis, offset_millis | None, zone | None)
 
-Rules follow Joda's DateTimeFormatterBuilder and DateTimeParserBucket: greedy digits, names in three letter cases, fields
-applied from the largest to the smallest on 1970-01-01T00:00 (on the year 2000 when the largest is a month, week or day),
-the last word of an error is where the text went wrong. Errors are TrinoError INVALID_FUNCTION_ARGUMENT.
+Rules follow Joda's DateTimeFormatterBuilder and DateTimeParserBucket: greedy digits, names in three letter cases,
+fields applied from the largest to the smallest on 1970-01-01T00:00 (on the year 2000 when the largest is a month, week
+or day); the last word of an error is where the text went wrong. Errors are TrinoError INVALID_FUNCTION_ARGUMENT.
 """
+
+# ruff: noqa: ARG002, SIM905  (elements share one interface; names read best as one text)
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from embedded.sql.time_zone import normal_zone
 
 MILLIS_OF_DAY = 86_400_000
 
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+MONTHS = tuple(
+    "January,February,March,April,May,June,July,August,September,October,November,December".split(",")
+)
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORT_ZONES = {
     "UT": "UTC",
@@ -41,7 +45,7 @@ _SHORT_ZONES = {
 }
 
 
-class _Mismatch(Exception):
+class _MismatchError(Exception):
     """The text does not fit at this position."""
 
     def __init__(self, position: int) -> None:
@@ -71,9 +75,14 @@ class Moment:
         return self.millis % MILLIS_OF_DAY
 
 
-_YEAR, _MONTH, _WEEK, _DAY, _HALF, _HOUR, _MINUTE, _SECOND = (
-    31_556_952_000, 2_629_746_000, 604_800_000, 86_400_000, 43_200_000, 3_600_000, 60_000, 1000,
-)
+_YEAR = 31_556_952_000
+_MONTH = 2_629_746_000
+_WEEK = 604_800_000
+_DAY = 86_400_000
+_HALF = 43_200_000
+_HOUR = 3_600_000
+_MINUTE = 60_000
+_SECOND = 1000
 _UNBOUNDED = 10**30
 
 
@@ -244,7 +253,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """local_millis: the wall clock; offset_millis or zone (a normal name): what the text said of the zone, if anything."""
+    """local_millis: the wall clock; offset_millis or zone (a normal name): what the text said of the zone."""
 
     local_millis: int
     offset_millis: int | None
@@ -269,7 +278,7 @@ class Element:
         raise NotImplementedError
 
     def parse(self, bucket: Bucket, text: str, position: int) -> int:
-        """The position after the element. Raises _Mismatch."""
+        """The position after the element. Raises _MismatchError."""
         raise NotImplementedError
 
 
@@ -283,7 +292,7 @@ class Literal(Element):
     def parse(self, bucket: Bucket, text: str, position: int) -> int:
         end = position + len(self.text)
         if text[position:end].lower() != self.text.lower():
-            raise _Mismatch(position)
+            raise _MismatchError(position)
         return end
 
 
@@ -309,7 +318,7 @@ class Number(Element):
         while end < limit and text[end] in "0123456789":
             end += 1
         if end == start:
-            raise _Mismatch(position)
+            raise _MismatchError(position)
         bucket.save(self.name, sign * int(text[start:end]))
         return end
 
@@ -327,13 +336,13 @@ class TwoDigitYear(Element):
         if self.is_lenient:
             match = re.compile(r"([+-]?)([0-9]+)").match(text, position)
             if match is None:
-                raise _Mismatch(position)
+                raise _MismatchError(position)
             if match[1] or len(match[2]) != 2:
                 bucket.save(self.name, int(match[0]))
                 return match.end()
         digits = text[position : position + 2]
         if len(digits) < 2 or not (digits.isascii() and digits.isdigit()):
-            raise _Mismatch(position)
+            raise _MismatchError(position)
         low = self.pivot - 50
         remainder = low % 100
         year = int(digits)
@@ -372,7 +381,7 @@ class Fraction(Element):
             value += int(text[end]) * weight
             end += 1
         if end == position:
-            raise _Mismatch(position)
+            raise _MismatchError(position)
         bucket.save(self.name, value // 10)
         return end
 
@@ -411,7 +420,7 @@ class Name(Element):
             if found is not None:
                 bucket.save(self.name, found)
                 return end
-        raise _Mismatch(position)
+        raise _MismatchError(position)
 
 
 _ZONE_OFFSET = re.compile(r"([+-])(\d{2})(?:(:)(\d{2})(?::(\d{2}))?|(\d{2})(\d{2})?)?", re.ASCII)
@@ -433,11 +442,11 @@ class ZoneOffset(Element):
             return position + 1
         match = _ZONE_OFFSET.match(text, position)
         if match is None or int(match[2]) > 23:
-            raise _Mismatch(position)
+            raise _MismatchError(position)
         minutes, seconds = int(match[4] or match[6] or 0), int(match[5] or match[7] or 0)
         following = text[match.end() : match.end() + 1]
         if minutes > 59 or seconds > 59 or (match[4] is None and match[6] is None and following == ":"):
-            raise _Mismatch(position)
+            raise _MismatchError(position)
         millis = int(match[2]) * _HOUR + minutes * _MINUTE + seconds * _SECOND
         bucket.offset_millis = -millis if match[1] == "-" else millis
         return match.end()
@@ -454,7 +463,7 @@ class ZoneId(Element):
             if zone is not None and (zone == text[position:end] or zone == "UTC"):
                 bucket.zone = zone
                 return end
-        raise _Mismatch(position)
+        raise _MismatchError(position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,11 +493,11 @@ class ZoneName(Element):
             if zone is not None:
                 bucket.zone = zone
                 return end
-        raise _Mismatch(position)
+        raise _MismatchError(position)
 
 
 _KNOWN_SHORT_NAMES = frozenset(
-    ["EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT", "AKST", "AKDT", "HST", "GMT", "BST", "CET", "CEST", "EET", "EEST", "WET", "WEST", "MSK", "JST"]
+    "EST,EDT,CST,CDT,MST,MDT,PST,PDT,AKST,AKDT,HST,GMT,BST,CET,CEST,EET,EEST,WET,WEST,MSK,JST".split(",")
 )
 
 
@@ -510,8 +519,8 @@ class Pattern:
             for element in self.elements:
                 position = element.parse(bucket, text, position)
             if position < len(text):
-                raise _Mismatch(position)
-        except _Mismatch as mismatch:
+                raise _MismatchError(position)
+        except _MismatchError as mismatch:
             raise malformed(text, mismatch.position) from None
         return Parsed(bucket.local_millis(text), bucket.offset_millis, bucket.zone)
 
