@@ -42,7 +42,7 @@ from embedded.s3_attributes import (
     write_attributes,
 )
 from embedded.s3_key_path import MARK, escaped_path, is_bucket_name, plain_path
-from embedded.s3_listing import FoundFolder, StoredObject, last_modified, list_files, walk
+from embedded.s3_listing import FolderReader, FoundFolder, StoredObject, last_modified, list_files, walk
 from embedded.s3_multipart import MultipartUploads, Part, PartError
 
 __all__ = ["S3", "StoredObject"]
@@ -134,6 +134,7 @@ class S3(AwsClient):
         self._temporary = self._root / f"{MARK}temporary"
         self._uploads = MultipartUploads(self._root / f"{MARK}uploads", clock)
         self._folder_for_file = threading.Lock()
+        self._reader = FolderReader()
 
     # --- the short cuts of the embedded Athena -------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class S3(AwsClient):
         """Every object of the bucket whose key starts with `prefix`, in key order; NoSuchBucket as ClientError."""
         folder = self._bucket_folder("ListObjectsV2", bucket)
         self._check_text("ListObjectsV2", prefix)
-        return list_files(folder, prefix)
+        return list_files(self._reader, folder, prefix)
 
     # --- buckets -------------------------------------------------------------------------------------------------
 
@@ -211,7 +212,7 @@ class S3(AwsClient):
     @operation("DeleteBucket")
     def delete_bucket(self, request: Request) -> Answer:
         folder = self._bucket_folder("DeleteBucket", request["Bucket"])
-        if next(walk(folder, ""), None) is not None:
+        if next(walk(self._reader, folder, ""), None) is not None:
             raise self.error(
                 "DeleteBucket",
                 "BucketNotEmpty",
@@ -796,7 +797,7 @@ class S3(AwsClient):
         if limit == 0:
             return page
         told_prefix = after_prefix
-        found = walk(folder, prefix, after=after, after_prefix=after_prefix, fold=delimiter == "/")
+        found = walk(self._reader, folder, prefix, after=after, after_prefix=after_prefix, fold=delimiter == "/")
         for item in found:
             common = item.key if isinstance(item, FoundFolder) else _common_prefix(item.key, prefix, delimiter)
             if common is not None and common == told_prefix:

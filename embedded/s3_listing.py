@@ -6,7 +6,11 @@ start after is not opened. Symbolic links, temporary files and names that are no
 
 from __future__ import annotations
 
+import bisect
 import os
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,21 +57,71 @@ class _Entry:
     path: str
     is_folder: bool
 
+    @property
+    def order(self) -> str:
+        """What decides its place among the entries of its folder: a folder's keys all have the slash."""
+        return self.name + "/" if self.is_folder else self.name
+
 
 def last_modified(status: os.stat_result) -> datetime:
     """S3 tells whole seconds, UTC."""
     return datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC)
 
 
-def list_files(bucket_folder: Path, prefix: str) -> Iterator[StoredObject]:
+class FolderReader:
+    """Reads folders in key order, and remembers the large ones until they change.
+
+    Paging through a folder of 100,000 objects would read it a hundred times otherwise. A folder's modification time
+    tells whether an entry came or went; it is trusted only when the folder was read well after it, because clocks of
+    file systems tick some milliseconds apart.
+    """
+
+    LARGE = 2_000
+    REMEMBERED = 8
+    SETTLED_NS = 100_000_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[str, tuple[int, list[_Entry]]] = OrderedDict()
+
+    def entries(self, folder: str) -> list[_Entry]:
+        """What a folder holds, in key order; each segment once as a file and once as a folder; none when absent."""
+        try:
+            modified_ns = os.stat(folder).st_mtime_ns  # noqa: PTH116  # text is what the walk has
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        with self._lock:
+            remembered = self._remembered.get(folder)
+            if remembered is not None and remembered[0] == modified_ns:
+                self._remembered.move_to_end(folder)
+                return remembered[1]
+        read_at_ns = time.time_ns()
+        found: dict[tuple[str, bool], _Entry] = {}
+        is_flat = _collect(folder, "", found)
+        entries = sorted(found.values(), key=lambda entry: entry.order)
+        if is_flat and len(entries) >= self.LARGE and read_at_ns - modified_ns > self.SETTLED_NS:
+            with self._lock:
+                self._remembered[folder] = (modified_ns, entries)
+                while len(self._remembered) > self.REMEMBERED:
+                    self._remembered.popitem(last=False)
+        return entries
+
+
+def list_files(reader: FolderReader, bucket_folder: Path, prefix: str) -> Iterator[StoredObject]:
     """Every object whose key starts with `prefix`, in key order."""
-    for found in walk(bucket_folder, prefix):
+    for found in walk(reader, bucket_folder, prefix):
         if isinstance(found, FoundFile) and (status := found.stat()) is not None:
             yield StoredObject(found.key, status.st_size, last_modified(status), Path(found.path))
 
 
 def walk(
-    bucket_folder: Path, prefix: str, *, after: str = "", after_prefix: str | None = None, fold: bool = False
+    reader: FolderReader,
+    bucket_folder: Path,
+    prefix: str,
+    *,
+    after: str = "",
+    after_prefix: str | None = None,
+    fold: bool = False,
 ) -> Iterator[FoundFile | FoundFolder]:
     """Objects whose keys start with `prefix` and come after `after`, in key order.
 
@@ -76,7 +130,8 @@ def walk(
     """
     parents, slash, name_prefix = prefix.rpartition("/")
     base = parents + slash
-    stack = [_remaining(base, _entries(str(folder_of(bucket_folder, base))), after, after_prefix, name_prefix)]
+    first = reader.entries(str(folder_of(bucket_folder, base)))
+    stack = [_remaining(base, first, after, after_prefix, name_prefix)]
     while stack:
         step = next(stack[-1], None)
         if step is None:
@@ -86,15 +141,15 @@ def walk(
         if not entry.is_folder:
             yield FoundFile(key, entry.path)
         elif not fold:
-            stack.append(_remaining(key, _entries(entry.path), after, after_prefix, ""))
-        elif any(True for _ in _walk_all(key, entry.path, after)):
+            stack.append(_remaining(key, reader.entries(entry.path), after, after_prefix, ""))
+        elif any(True for _ in _walk_all(reader, key, entry.path, after)):
             yield FoundFolder(key)
 
 
-def _walk_all(key_prefix: str, folder: str, after: str) -> Iterator[str]:
-    for key, entry in _remaining(key_prefix, _entries(folder), after, None, ""):
+def _walk_all(reader: FolderReader, key_prefix: str, folder: str, after: str) -> Iterator[str]:
+    for key, entry in _remaining(key_prefix, reader.entries(folder), after, None, ""):
         if entry.is_folder:
-            yield from _walk_all(key, entry.path, after)
+            yield from _walk_all(reader, key, entry.path, after)
         else:
             yield key
 
@@ -103,10 +158,16 @@ def _remaining(
     key_prefix: str, entries: list[_Entry], after: str, after_prefix: str | None, name_prefix: str
 ) -> Iterator[tuple[str, _Entry]]:
     """The entries of one folder that can hold keys to be told, with their key (a folder's ends with '/')."""
-    for entry in entries:
+    least = max(name_prefix, after.removeprefix(key_prefix) if after.startswith(key_prefix) else "")
+    # the entry before may be the folder that holds `after`
+    start = max(0, bisect.bisect_left(entries, least, key=lambda entry: entry.order) - 1)
+    for position in range(start, len(entries)):
+        entry = entries[position]
         if not entry.name.startswith(name_prefix):
+            if entry.name > name_prefix:
+                return
             continue
-        key = key_prefix + entry.name + ("/" if entry.is_folder else "")
+        key = key_prefix + entry.order
         if after_prefix is not None and key.startswith(after_prefix):
             continue
         if key <= after and not (entry.is_folder and after.startswith(key)):
@@ -114,23 +175,13 @@ def _remaining(
         yield key, entry
 
 
-def _entries(folder: str) -> list[_Entry]:
-    """What a folder holds, in key order; each segment once as a file and once as a folder."""
-    found: dict[tuple[str, bool], _Entry] = {}
-    _collect(folder, "", found)
-    return [found[key] for key in sorted(found, key=_order)]
-
-
-def _order(key: tuple[str, bool]) -> str:
-    name, is_folder = key
-    return name + "/" if is_folder else name
-
-
-def _collect(folder: str, escaped_text: str, found: dict[tuple[str, bool], _Entry]) -> None:
+def _collect(folder: str, escaped_text: str, found: dict[tuple[str, bool], _Entry]) -> bool:
+    """Adds a folder's entries; False when some of them lie deeper, where this folder's times do not tell of them."""
     try:
         scan = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return False
+    is_flat = True
     with scan:
         for item in scan:
             if item.is_symlink():
@@ -139,11 +190,13 @@ def _collect(folder: str, escaped_text: str, found: dict[tuple[str, bool], _Entr
             if not is_folder and not item.is_file(follow_symlinks=False):
                 continue
             if item.name.startswith(MORE) and is_folder:
+                is_flat = False
                 _collect(item.path, escaped_text + item.name[len(MORE) :], found)
                 continue
             name = _segment(item.name, escaped_text, FOLDER if is_folder else FILE)
             if name is not None and (not item.name.startswith(MARK) or (name, is_folder) not in found):
                 found[name, is_folder] = _Entry(name, item.path, is_folder)
+    return is_flat
 
 
 def _segment(file_name: str, escaped_text: str, mark: str) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded.s3 import S3
+from embedded.s3_listing import FolderReader
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, tzinfo=UTC)
 
@@ -199,6 +200,25 @@ class TestWriting:
         assert (keys_of(s3), body_of(s3, "a")) == (["a"], b"again")
         s3.delete_object(Bucket="lake", Key="a")
         assert keys_of(s3) == []
+
+
+class TestLargeFolders:
+    def test_a_remembered_folder_tells_of_every_change(
+        self, s3: S3, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(FolderReader, "LARGE", 3)
+        folder = root / "lake/flat"
+        for name in "abcd":
+            s3.put_object(Bucket="lake", Key=f"flat/{name}", Body=b"x")
+        for number in range(4):
+            settled_ns = (1_700_000_000 + number) * 1_000_000_000
+            os.utime(folder, ns=(settled_ns, settled_ns))
+            before = keys_of(s3)
+            assert keys_of(s3) == before
+            s3.put_object(Bucket="lake", Key=f"flat/b{number}", Body=b"x")
+            assert keys_of(s3) == sorted([*before, f"flat/b{number}"])
+            (folder / f"b{number}").unlink()
+            assert keys_of(s3) == before
 
 
 class TestShortCuts:
