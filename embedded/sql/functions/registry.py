@@ -19,9 +19,9 @@ and Python functions follow it unless `null_call=True`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
+import inspect
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 FAMILIES = (
     "conditional",
     "string",
+    "format",
     "regexp",
     "math",
     "decimal",
@@ -887,6 +888,7 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
         pending = postponed
 
 
+_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
 _FLOAT = re.compile(r"\b(?:DOUBLE|FLOAT)\b")
 
 
@@ -910,11 +912,22 @@ def _floats_as_text(value: object) -> object:
     return value
 
 
-def _answering_text(function: Callable[..., object]) -> Callable[..., object]:
-    @functools.wraps(function)
-    def answer(*arguments: object) -> object:
-        return _floats_as_text(function(*arguments))
+def _adapted(function: PythonFunction) -> Callable[..., object]:
+    """The function as DuckDB calls it: any number of arguments, NULL in - NULL out unless `null_call`, NaN kept.
 
+    DuckDB's own NULL convention would refuse None as an answer.
+    """
+    call, null_call, has_floats = function.function, function.null_call, _holds_floats(function.result_type)
+
+    def answer(*arguments: object) -> object:
+        if not null_call and None in arguments:
+            return None
+        found = call(*arguments)
+        return _floats_as_text(found) if has_floats else found
+
+    # DuckDB counts the parameters of the signature
+    places = [inspect.Parameter(f"a{index}", _POSITIONAL) for index in range(len(function.argument_types))]
+    answer.__signature__ = inspect.Signature(places)  # type: ignore[attr-defined]  # functions take attributes
     return answer
 
 
@@ -922,8 +935,9 @@ def _create(connection: duckdb.DuckDBPyConnection, function: PythonFunction) -> 
     import duckdb
 
     call, result_type = function.function, function.result_type
-    if not function.arrow and _holds_floats(result_type):
-        call, result_type = _answering_text(call), _FLOAT.sub("VARCHAR", result_type)
+    if not function.arrow:
+        call = _adapted(function)
+        result_type = _FLOAT.sub("VARCHAR", result_type)
     try:
         # duckdb's stub does not know that it takes names and type texts
         create_function: Any = connection.create_function
@@ -933,7 +947,7 @@ def _create(connection: duckdb.DuckDBPyConnection, function: PythonFunction) -> 
             list(function.argument_types),
             result_type,
             type="arrow" if function.arrow else "native",
-            null_handling="special" if function.null_call else "default",
+            null_handling="special" if function.null_call or not function.arrow else "default",
             side_effects=function.volatile,
         )
     except (duckdb.CatalogException, duckdb.NotImplementedException) as error:
