@@ -32,7 +32,8 @@ _MAXIMUM_SIZE = 2147483647
 
 
 def _joined(call: Invocation) -> str:
-    return f"({' || '.join(argument.sql for argument in call.arguments)})"
+    # without the cast DuckDB types the whole as INTEGER where one part is a constant NULL
+    return f"CAST({' || '.join(argument.sql for argument in call.arguments)} AS VARCHAR)"
 
 
 @emits(
