@@ -84,7 +84,7 @@ def parse(tokens: list[Token], sql: str) -> list[exp.Expr | None]:
 
 def write(tree: exp.Expr) -> str:
     """SQL text of `tree` in Trino's grammar, on one line, without comments."""
-    text = GRAMMAR.generate(tree, copy=True, comments=False, normalize_functions=False)
+    text = GRAMMAR.generate(tree, copy=False, comments=False, normalize_functions=False)
     return _TYPED_LITERAL.sub(lambda match: f"{match[1]} {match[2]}", text) if "\x01" in text else text
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import TypedDict
 
 from sqlglot import exp
@@ -345,7 +346,23 @@ def _tree(tokens: list[Token], sql: str, line_starts: tuple[int, ...]) -> exp.Ex
     tree = trees[0] if len(trees) == 1 else None
     if tree is None:
         raise _syntax_error(_place(line_starts, tokens[0].start), "this is not one query")
+    _check_joins(tree, tokens, line_starts)
     return _balanced(tree, _place(line_starts, tokens[0].start))
+
+
+def _check_joins(tree: exp.Expr, tokens: Sequence[Token], line_starts: tuple[int, ...]) -> None:
+    """Every JOIN but CROSS JOIN has its ON or USING; one without would be read as a comma: every row with every row."""
+    joins = [
+        token
+        for before, token in pairwise(tokens)
+        if token.token_type == TokenType.JOIN and before.text.upper() not in ("CROSS", "NATURAL")
+    ]
+    if not joins:
+        return
+    with_condition = sum(1 for join in tree.find_all(exp.Join) if join.args.get("on") or join.args.get("using"))
+    if len(joins) > with_condition:
+        place = _place(line_starts, joins[-1].start)
+        raise _syntax_error(place, "a JOIN has no condition. Expecting: 'ON', 'USING' (or CROSS JOIN)")
 
 
 def _balanced(tree: exp.Expr, place: Place) -> exp.Expr:

@@ -117,7 +117,7 @@ def test_no_write_passes(write: str, spoiler: str) -> None:
 )
 def test_no_write_passes_in_disguise(write: str, spoiler: str, flips: list[bool], gap: str) -> None:
     with pytest.raises(StatementError):
-        plan(_mixed_case(spoiler.format(write).replace(" ", gap), flips))
+        plan(spoiler.format(_mixed_case(write.replace(" ", gap), flips)))
 
 
 @settings(max_examples=400, deadline=None)
