@@ -2,7 +2,7 @@
 
 Five services and six customers (and the operator, 1) live through daily rhythm, a few incidents with bursts of
 errors, and records that arrive late, up to 30 minutes, some of them in the folder of the minute they arrived in. All
-of it follows from a seed and an end. The last day has a folder for each minute, the days before one for every fifth.
+of it follows from a seed and an end. The last day has a folder for each minute, the days before one for every tenth.
 
 The lake is made once: seed and end of the first call are remembered in the ledger before the first object is
 written, so a call that was killed is done again over itself, and one more call adds nothing.
@@ -33,7 +33,7 @@ DAYS = 7
 SAMPLE_LOAD = "sample"
 """The name of the sample among the ledger's loads: begun once for a data directory."""
 _MINUTE, _DAY = 60_000, 86_400_000
-_COARSE_MINUTES = 5
+_COARSE_MINUTES = 10
 _KAFKA_PARTITIONS = 4
 _LATEST_ARRIVAL = 30 * _MINUTE
 _CUSTOMERS = (OPERATOR_CUSTOMER, *range(FIRST_CUSTOMER, FIRST_CUSTOMER + 6))
@@ -166,7 +166,7 @@ class _World:
         chance = random.Random(f"{self._seed}/{table}/{minute}")  # noqa: S311  a sample, no secret
         if table == "metrics":
             return self._metrics(chance, minute)
-        per_minute = 9 if minute >= self._end - _DAY else 34
+        per_minute = 9 if minute >= self._end - _DAY else 50
         count = max(1, round(per_minute * self._activity(minute) * chance.uniform(0.7, 1.3)))
         make = self._event if table == "events" else self._log
         return [self._in_time(chance, minute, make) for _ in range(count)]
