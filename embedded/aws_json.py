@@ -7,6 +7,7 @@ shape does not know are dropped when writing and ignored when reading, as AWS do
 from __future__ import annotations
 
 import base64
+import weakref
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -40,19 +41,18 @@ def to_json(shape: Any, value: Any) -> Any:
     return value
 
 
-_plain: dict[int, tuple[Any, bool]] = {}
+_plain: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 
 def _is_plain(shape: Any) -> bool:
     """Whether values of a shape are JSON as they are: no timestamps, blobs or renamed members anywhere in it.
 
-    Most of a page of query results is; then nothing has to be copied. Remembered by the shape's identity; the shape is
-    kept beside the answer, so that its identity is never another's.
+    Most of a page of query results is; then nothing has to be copied. Remembered as long as the shape lives.
     """
-    known = _plain.get(id(shape))
+    known = _plain.get(shape)
     if known is None:
-        known = _plain[id(shape)] = (shape, _found_plain(shape, set()))
-    return known[1]
+        known = _plain[shape] = _found_plain(shape, set())
+    return known
 
 
 def _found_plain(shape: Any, met: set[str]) -> bool:

@@ -64,6 +64,7 @@ class ServiceShape:
         self.exceptions = ClientExceptionsFactory().create_client_exceptions(self.model)
         self.operation_name_of_method = {xform_name(name): name for name in self.model.operation_names}
         self._operations: dict[str, OperationModel] = {}
+        self._shapes: dict[str, Any] = {}
 
     @classmethod
     def load(cls, service_name: str) -> ServiceShape:
@@ -79,6 +80,13 @@ class ServiceShape:
         if operation is None:
             operation = self._operations[operation_name] = self.model.operation_model(operation_name)
         return operation
+
+    def shape(self, shape_name: str) -> Any:
+        """A shape of the model, one object per name (botocore makes a new one each time it is asked)."""
+        shape = self._shapes.get(shape_name)
+        if shape is None:
+            shape = self._shapes[shape_name] = self.model.shape_for(shape_name)
+        return shape
 
     def error(
         self, operation_name: str, code: str, message: str, *, http_status: int = 400, **members: Any

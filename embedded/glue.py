@@ -105,7 +105,7 @@ class Glue(AwsClient):
     def create_database(self, request: Request) -> Answer:
         name = self._name("CreateDatabase", request["DatabaseInput"]["Name"])
         body = {
-            **to_json(self._shape.model.shape_for("DatabaseInput"), request["DatabaseInput"]),
+            **to_json(self._shape.shape("DatabaseInput"), request["DatabaseInput"]),
             "Name": name,
             "CreateTime": self._now(),
         }
@@ -142,7 +142,7 @@ class Glue(AwsClient):
         with self._store.writing() as connection:
             earlier = self._database("UpdateDatabase", connection, name)
             body = {
-                **to_json(self._shape.model.shape_for("DatabaseInput"), request["DatabaseInput"]),
+                **to_json(self._shape.shape("DatabaseInput"), request["DatabaseInput"]),
                 "Name": name,
                 "CreateTime": earlier["CreateTime"].timestamp(),
             }
@@ -568,7 +568,7 @@ class Glue(AwsClient):
         return self._database_answer(row[0])
 
     def _database_answer(self, body: str) -> dict[str, Any]:
-        database: dict[str, Any] = from_json(self._shape.model.shape_for("Database"), json.loads(body))
+        database: dict[str, Any] = from_json(self._shape.shape("Database"), json.loads(body))
         return {**database, "CatalogId": ACCOUNT_ID}
 
     def _table(self, operation_name: str, connection: sqlite3.Connection, database: str, name: str) -> _Table:
@@ -590,11 +590,11 @@ class Glue(AwsClient):
         for unsupported in ("FederatedTable", "ViewDefinition"):
             if table_input.get(unsupported):
                 raise self.unsupported(operation_name, f"TableInput.{unsupported}")
-        body: dict[str, Any] = to_json(self._shape.model.shape_for("TableInput"), table_input)
+        body: dict[str, Any] = to_json(self._shape.shape("TableInput"), table_input)
         return {**body, "Name": name, "CreateTime": create_time, "UpdateTime": self._now()}
 
     def _table_answer(self, table: _Table) -> dict[str, Any]:
-        answer: dict[str, Any] = from_json(self._shape.model.shape_for("Table"), table.body)
+        answer: dict[str, Any] = from_json(self._shape.shape("Table"), table.body)
         return {
             "Retention": 0,
             **answer,
@@ -693,7 +693,7 @@ class Glue(AwsClient):
         creation_time: float | None = None,
     ) -> None:
         position = self._position(operation_name, table, partition.get("Values", ()))
-        body = to_json(self._shape.model.shape_for("PartitionInput"), partition)
+        body = to_json(self._shape.shape("PartitionInput"), partition)
         descriptor = body.pop("StorageDescriptor", None)
         location = descriptor.pop("Location", None) if descriptor is not None else None
         parameters = body.pop("Parameters", None)
@@ -881,7 +881,7 @@ class Glue(AwsClient):
                     }
                     errors.append({"ColumnStatistics": statistics, "Error": detail})
                     continue
-                body = to_json(self._shape.model.shape_for("ColumnStatistics"), statistics)
+                body = to_json(self._shape.shape("ColumnStatistics"), statistics)
                 connection.execute(
                     "INSERT OR REPLACE INTO column_statistics (table_id, value_list, column_name, body) "
                     "VALUES (?, ?, ?, ?)",
@@ -891,7 +891,7 @@ class Glue(AwsClient):
 
     def _statistics(self, operation_name: str, request: Request, values: Sequence[str] | None) -> Answer:
         found, errors = [], []
-        shape = self._shape.model.shape_for("ColumnStatistics")
+        shape = self._shape.shape("ColumnStatistics")
         with self._store.reading() as connection:
             table, value_list = self._statistics_place(operation_name, connection, request, values)
             for name in request["ColumnNames"]:
