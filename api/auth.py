@@ -5,6 +5,9 @@ From the first key on, every operation that the contract secures needs one. Look
 that a key costs microseconds and its revocation takes effect within that second. Secrets are kept here as digests
 only and never logged.
 
+An open service answers only requests that name it by a loopback name in `Host`: otherwise any page in a browser on the
+same machine could read it, by a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
+
 connexion's security middleware calls the two handlers below (`security_map`); they answer `{"sub": tenant,
 "caller": Caller}`.
 """
@@ -15,6 +18,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,12 +29,14 @@ from connexion.security import NO_VALUE
 from starlette.types import Scope
 
 from api.exchange import exchange_of
-from api.problems import AuthenticationRequired
+from api.problems import AuthenticationRequired, HostNotAllowed
 from service.model import OPERATOR, Caller
 
 REMEMBERED_SECONDS = 1.0
 MAXIMUM_REMEMBERED_KEYS = 4096
 MAXIMUM_KEY_CHARACTERS = 512
+
+LOOPBACK_HOST = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])\.?(:[0-9]{1,5})?")
 
 Identity = dict[str, Any]
 MISSING_KEY = "Send an API key in the header X-API-Key, or as the password of HTTP basic authentication."
@@ -114,6 +120,7 @@ class ApiKeyHandler:
 
         async def verify(request: Any) -> Any:
             if await self._gate.is_open():
+                require_loopback_host(request.scope)
                 return self._gate.open_identity
             for name, value in request.scope["headers"]:
                 if name == header:
@@ -147,6 +154,16 @@ class BasicHandler:
             return NO_VALUE
 
         return verify
+
+
+def require_loopback_host(scope: Scope) -> None:
+    """Raises HostNotAllowed when `Host` is not a name that only this machine's own clients use for it."""
+    for name, value in scope["headers"]:
+        if name == b"host" and not LOOPBACK_HOST.fullmatch(value.lower()):
+            raise HostNotAllowed(
+                f"An open service answers to localhost only, not to {value.decode('latin-1')[:100]}."
+                " Make an API key (data-hist keys create) to use it by another name."
+            )
 
 
 def _password(authorization: bytes) -> str:

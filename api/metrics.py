@@ -1,7 +1,7 @@
 """Numbers for Prometheus, in a registry of their own that is handed in: no global state, so tests and replicas
 don't mix.
 
-docs/operations lists the names. Labels are bounded: the route is the contract's path template, never a path.
+docs/http-api.md lists the names. Labels are bounded: the route is the contract's path template, never a path.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class EdgeError(Exception):
     EdgeError                    code, title, detail, headers
     + RequestInvalid             errors
     + AuthenticationRequired
+    + HostNotAllowed
     + NotFound
     + MethodNotAllowed
     + NotAcceptable
@@ -86,6 +87,14 @@ class AuthenticationRequired(EdgeError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Basic realm="data-hist", charset="UTF-8"'})
+
+
+class HostNotAllowed(EdgeError):
+    """An open service was asked by a name that other machines, or pages in a browser, could use for it."""
+
+    code = "HostNotAllowed"
+    title = "An open service answers to localhost only"
+    status = 403
 
 
 class NotFound(EdgeError):
@@ -142,6 +151,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     # the request
     RequestInvalid: 400,
     AuthenticationRequired: 401,
+    HostNotAllowed: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
     NotAcceptable: 406,

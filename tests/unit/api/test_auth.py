@@ -115,6 +115,27 @@ def test_another_tenants_query_is_not_there(guarded: TestClient) -> None:
     assert guarded.get(f"/v0/data_hist/status/{query_id}", headers={"X-API-Key": "a"}).json()["status"] == "RUNNING"
 
 
+HOSTS = ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "data-hist.localhost:8080", "[::1]:8080", "127.8.8.8"]
+OTHER_HOSTS = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8080", "10.0.0.1", "", "a@localhost"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_open_service_answers_to_loopback_names(client: TestClient, host: str) -> None:
+    assert client.get("/v0/data_hist/queries", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", OTHER_HOSTS)
+def test_an_open_service_answers_to_no_other_name(client: TestClient, host: str) -> None:
+    answer = client.get("/v0/data_hist/queries", headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "HostNotAllowed")
+    assert client.get("/health/live", headers={"Host": host}).status_code == 200
+
+
+def test_with_a_key_any_name_will_do(guarded: TestClient) -> None:
+    headers = {"Host": "data-hist.example.org", "X-API-Key": "a"}
+    assert guarded.get("/v0/data_hist/queries", headers=headers).status_code == 200
+
+
 def run(work: Any) -> Any:
     return asyncio.run(work)
 
