@@ -16,7 +16,10 @@ from embedded.aws_shape import aware_datetime
 
 
 def to_json(shape: Any, value: Any) -> Any:
-    """A value of `shape`, as botocore takes or gives it, in types that a JSON writer knows."""
+    """A value of `shape`, as botocore takes or gives it, in types that a JSON writer knows.
+
+    Parts that are JSON already are shared with the value, not copied: not to be changed.
+    """
     kind = shape.type_name
     if kind in {"structure", "list", "map"} and _is_plain(shape):
         return value

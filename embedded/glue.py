@@ -695,7 +695,10 @@ class Glue(AwsClient):
         position = self._position(operation_name, table, partition.get("Values", ()))
         body = to_json(self._shape.shape("PartitionInput"), partition)
         descriptor = body.pop("StorageDescriptor", None)
-        location = descriptor.pop("Location", None) if descriptor is not None else None
+        location = None
+        if descriptor is not None:
+            location = descriptor.get("Location")
+            descriptor = {name: value for name, value in descriptor.items() if name != "Location"}
         parameters = body.pop("Parameters", None)
         del body["Values"]
         times = {"CreationTime": self._now() if creation_time is None else creation_time, **body}
