@@ -144,8 +144,8 @@ class AthenaEngine:
             return MalformedRows()
         told = tell(engine_id)
         warnings = tuple(
-            QueryWarning("MalformedRow", str(reason), object=str(uri), line=line)
-            for uri, line, reason in list(told.samples)[:_SAMPLED_WARNINGS]
+            QueryWarning("MalformedRow", row.reason, object=row.uri, line=row.line or None)  # line 0: the whole object
+            for row in list(told.samples)[:_SAMPLED_WARNINGS]
         )
         return MalformedRows(told.count, warnings, bool(told.truncated) or told.count > len(warnings))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import signal
@@ -264,7 +265,7 @@ def test_a_long_poll_ends_with_the_query(server: Server) -> None:
 
 def test_a_client_that_leaves_while_waiting_leaves_nothing_behind(server: Server) -> None:
     query_id = server.post("/query", json={"query": SLOW_QUERY}).json()["query_id"]
-    request = f"GET /v0/data_hist/status/{query_id}?wait_seconds=50 HTTP/1.1\r\nHost: x\r\nX-Request-Id: leaver\r\n\r\n"
+    request = f"GET /v0/data_hist/status/{query_id}?wait_seconds=50 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: leaver\r\n\r\n"
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(request.encode())
@@ -307,7 +308,7 @@ def test_a_10_megabyte_body_is_refused_without_being_read_whole(server: Server) 
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(
-            b"POST /v0/data_hist/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v0/data_hist/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 10000000\r\n\r\n" + b'{"query": "'
         )
         answer = b""
@@ -563,3 +564,40 @@ def test_the_limit_of_the_service(start_server: Callable[..., Server]) -> None:
     server = start_server(DATA_HIST_MAX_BYTES_SCANNED="10")
     answer = server.post("/query", json={"query": "SELECT count(*) FROM events"})
     assert (answer.status_code, answer.json()["code"]) == (400, "ScanLimitExceeded")
+
+
+def test_malformed_rows_are_left_out_counted_and_named(
+    start_server: Callable[..., Server], loaded_lake: Path, tmp_path: Path
+) -> None:
+    """A bad line, a cut gzip, an empty and a foreign object in one partition: the query answers, and says so."""
+    data_dir = copy_of(loaded_lake, tmp_path / "broken")
+    folder = data_dir / "s3" / "data-hist-lake" / "secor" / "events" / "dt=2026-11-25" / "hr=00" / "min=00"
+    folder.mkdir(parents=True)
+    good = [
+        json.dumps({"customerid": 11000, "servicename": "broken", "createdtimestamp": 1795564800000 + n, "data": "{}"})
+        for n in range(50)
+    ]
+    lines = "\n".join([*good[:10], '{"customerid": 11000, "service', *good[10:]]) + "\n"
+    whole = gzip.compress(lines.encode())
+    (folder / "1_0_00000000000000000000.gz").write_bytes(whole)
+    (folder / "1_1_00000000000000000000.gz").write_bytes(whole[: len(whole) // 2])
+    (folder / "1_2_00000000000000000000.gz").write_bytes(b"")
+    (folder / "1_3_00000000000000000000.gz").write_bytes(b"no gzip at all")
+    data_hist("partitions", "register", "events", data_dir=data_dir)
+    server = start_server(data_dir)
+    query = "SELECT count(*) AS n FROM events WHERE servicename = 'broken'"
+    execution = server.submit(query)
+    assert execution["status"] == "FINISHED", json.dumps(execution)
+    assert execution["statistics"]["rows_malformed"] >= 1
+    warned = {(warning["object"].rpartition("/")[2][:3], warning.get("line")) for warning in execution["warnings"]}
+    assert ("1_0", 11) in warned
+    assert {name for name, _ in warned} >= {"1_0", "1_1", "1_3"}
+    assert all(
+        warning["object"].startswith("s3://data-hist-lake/secor/events/dt=2026-11-25/")
+        for warning in execution["warnings"]
+    )
+    counted = server.post("/next", json={"query_id": execution["query_id"]}).json()["result_set"][0]["n"]
+    assert 50 <= counted < 100
+
+    strict = server.post("/query", json={"query": query, "strict": True, "wait_seconds": 50})
+    assert (strict.status_code, strict.json()["code"]) == (400, "MalformedRows")

@@ -204,9 +204,16 @@ class FakeAthena:
 
 
 @dataclass(frozen=True)
+class MalformedRow:
+    uri: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Malformed:
     count: int
-    samples: list[tuple[str, int | None, str]]
+    samples: list[MalformedRow]
     truncated: bool
 
 

@@ -29,7 +29,7 @@ from service.model import DownloadFormat, QueryRequest, QueryStatus
 from service.queries import QueryService
 from service.scheduler import SchedulerLimits
 from service.sql.plan import PlannedTable
-from tests.fakes.aws import Answer, Malformed, answer, client_error
+from tests.fakes.aws import Answer, Malformed, MalformedRow, answer, client_error
 from tests.fakes.world import ALICE, BOB, World
 
 Serve = Callable[[Callable[[QueryService], Any]], Any]
@@ -432,7 +432,7 @@ def test_validate_tells_every_problem_and_runs_nothing(world: World, serve: Serv
 
 
 def test_malformed_rows_warn_or_in_strict_mode_refuse(world: World, serve: Serve) -> None:
-    sample = ("s3://data-hist-lake/secor/events/x.gz", 7, "not JSON")
+    sample = MalformedRow("s3://data-hist-lake/secor/events/x.gz", 7, "not JSON")
     world.athena.default = answer(malformed=Malformed(30, [sample], True))
 
     async def use(service: QueryService) -> Any:
