@@ -68,24 +68,21 @@ macro(
     "trino_double_text(d)",
     "CASE WHEN isnan(d) THEN 'NaN' WHEN isinf(d) THEN CASE WHEN d > 0 THEN 'Infinity' ELSE '-Infinity' END "
     "WHEN d = 0 OR (abs(d) >= 0.001 AND abs(d) < 10000000) THEN CAST(d AS VARCHAR) "
-    "ELSE trino_scientific_text(CAST(d AS VARCHAR)) END",
+    "ELSE CASE WHEN d < 0 THEN '-' ELSE '' END "
+    "|| list_transform([CAST(abs(d) AS VARCHAR)], lambda sci: trino_scientific_text(sci))[1] END",
 )
 
 
-@sql_function("trino_scientific_text", ["VARCHAR"], "VARCHAR")
-def scientific_text(shortest: str) -> str:
-    """Java's form of a number below 10^-3 or from 10^7 on, from the shortest digits: 1.0E10, -1.5E-7."""
-    sign = "-" if shortest.startswith("-") else ""
-    mantissa, _, exponent = shortest.lstrip("-").partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    digits = whole + fraction
-    power = int(exponent or 0) + len(whole) - 1
-    stripped = digits.lstrip("0")
-    power -= len(digits) - len(stripped)
-    stripped = stripped.rstrip("0") or "0"
-    return f"{sign}{stripped[0]}.{stripped[1:] or '0'}E{power}"
-
-
+#: Java's form of a positive number below 10^-3 or from 10^7 on, out of DuckDB's shortest digits: 1.0E10, 1.5E-7.
+macro("trino_with_point(m)", "CASE WHEN contains(m, '.') THEN m ELSE m || '.0' END")
+macro(
+    "trino_scientific_text(t)",
+    "CASE WHEN contains(t, 'e') "
+    "THEN trino_with_point(split_part(t, 'e', 1)) || 'E' || CAST(split_part(t, 'e', 2) AS INTEGER) "
+    "WHEN t[1] = '0' THEN trino_moved_point(ltrim(t, '0.')) || 'E-' || (length(t) - length(ltrim(t, '0.')) - 1) "
+    "ELSE trino_moved_point(rtrim(replace(t, '.', ''), '0')) || 'E' || (strpos(t, '.') - 2) END",
+)
+macro("trino_moved_point(digits)", "digits[1] || '.' || CASE WHEN length(digits) = 1 THEN '0' ELSE digits[2:] END")
 macro("trino_binary_text(b)", "trim(regexp_replace(lower(hex(b)), '(..)', '\\1 ', 'g'))")
 macro(
     "trino_day_interval_text(ms)",
@@ -115,10 +112,11 @@ macro(
     "CASE WHEN year(d) BETWEEN 1 AND 9999 THEN CAST(d AS VARCHAR) "
     "ELSE trino_year_text(year(d)) || strftime(d, '-%m-%d') END",
 )
+#: A timestamp by a strftime format whose year is %Y; strftime does not know the years before 1 and after 9999.
 macro(
-    "trino_seconds_text(t)",
-    "CASE WHEN year(t) BETWEEN 0 AND 9999 THEN strftime(t, '%Y-%m-%d %H:%M:%S') "
-    "ELSE trino_year_text(year(t)) || strftime(t, '-%m-%d %H:%M:%S') END",
+    "trino_timestamp_text(t, format)",
+    "CASE WHEN t BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN strftime(t, format) "
+    "ELSE trino_year_text(year(t)) || strftime(t, format[3:]) END",
 )
 macro(
     "trino_time_text(p, digits)",
@@ -141,14 +139,17 @@ macro(
 )
 
 
-def _fraction(instant: str, picos: str | None, digits: int) -> str:
-    """`.123456` with this many digits, '' for none."""
-    if digits == 0:
-        return ""
-    micros = f"lpad(CAST(((epoch_us({instant}) % 1000000) + 1000000) % 1000000 AS VARCHAR), 6, '0')"
-    if digits <= 6:
-        return f" || '.' || {micros}[1:{digits}]"
-    return f" || '.' || ({micros} || lpad(CAST({picos} AS VARCHAR), 6, '0'))[1:{digits}]"
+_FRACTION_FORMATS = {0: "", 3: ".%g", 6: ".%f"}
+
+
+def _local_text(instant: str, picos: str, digits: int) -> str:
+    """Date and time with this many digits of the second."""
+    if digits in (0, 3, 6):
+        return f"trino_timestamp_text({instant}, '%Y-%m-%d %H:%M:%S{_FRACTION_FORMATS[digits]}')"
+    text = f"trino_timestamp_text({instant}, '%Y-%m-%d %H:%M:%S.%f')"
+    if digits < 6:
+        return f"{text}[:{digits - 7}]"
+    return f"({text} || lpad(CAST({picos} AS VARCHAR), 6, '0')[1:{digits - 6}])"
 
 
 def _time_template(trino_type: TrinoType) -> str:
@@ -158,11 +159,9 @@ def _time_template(trino_type: TrinoType) -> str:
     if base == "time with time zone":
         return f"(trino_time_text(({{}}).p, {digits}) || trino_offset_text(({{}}).o))"
     if base == "timestamp":
-        if digits <= 6:
-            return f"(trino_seconds_text({{}}){_fraction('{}', None, digits)})"
-        return f"(trino_seconds_text(({{}}).t){_fraction('({}).t', '({}).p', digits)})"
-    local = "trino_local(({}).t, ({}).z)"
-    return f"(trino_seconds_text({local}){_fraction(local, '({}).p', digits)} || ' ' || ({{}}).z)"
+        return _local_text("{}" if digits <= 6 else "({}).t", "({}).p", digits)
+    local = _local_text("trino_local(({}).t, ({}).z)", "({}).p", digits)
+    return f"({local} || ' ' || ({{}}).z)"
 
 
 # --------------------------------------------------------------------------------------------- nested
