@@ -8,12 +8,16 @@ string -> varchar literal, true/false -> boolean, null -> NULL. A time is a stri
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
 from sqlglot import exp
 
 from service.errors import InvalidParameter
+
+# As in the SQL itself (service.sql.statement): no engine accepts them, and the grammar marks its own words with them.
+_NOT_IN_SQL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def check_count(expected: int, values: Sequence[object]) -> None:
@@ -42,7 +46,7 @@ def literal(value: object, index: int) -> exp.Expr:
     if isinstance(value, (int, float, Decimal)):
         return _number(value, index)
     if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _NOT_IN_SQL.search(value):
             raise InvalidParameter(f"Parameter {index + 1} has characters that are not allowed in SQL", index=index)
         return exp.Literal.string(value)
     raise InvalidParameter(

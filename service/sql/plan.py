@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlglot import exp
@@ -63,9 +63,11 @@ class PlannedStatement:
 
         The name that stands there, else the nearest name before it; None when there is none.
         """
-        if self.asked is None or line != 1:
+        if self.asked is None:
             return None
-        index = bisect.bisect_right(self.places, (column - 1, sys.maxsize)) - 1
+        before = self.sql.split("\n")[: line - 1]  # only strings and quoted names break lines in planned SQL
+        offset = sum(len(text) + 1 for text in before) + column - 1
+        index = bisect.bisect_right(self.places, (offset, sys.maxsize)) - 1
         return self.asked.place_at(self.places[index][1]) if index >= 0 else None
 
 
@@ -141,7 +143,7 @@ class Planner:
             columns=written.columns,
             valid_until=pruned.valid_until,
             places=tuple((len(prefix) + offset, start) for offset, start in places),
-            asked=asked,
+            asked=replace(asked, tree=None),
         )
 
 

@@ -260,12 +260,27 @@ def test_parameters_are_values() -> None:
 
 @pytest.mark.parametrize(
     ("values", "index"),
-    [([], 0), ([1, 2], 1), ([[1]], 0), ([{"a": 1}], 0), ([float("nan")], 0), ([float("inf")], 0), (["\ud800"], 0)],
+    [
+        ([], 0),
+        ([1, 2], 1),
+        ([[1]], 0),
+        ([{"a": 1}], 0),
+        ([float("nan")], 0),
+        ([float("inf")], 0),
+        (["\ud800"], 0),
+        (["a\x02b"], 0),
+    ],
 )
 def test_parameters_that_do_not_fit(values: list[object], index: int) -> None:
     with pytest.raises(InvalidParameter) as caught:
         plan("SELECT ?", parameters=values)
     assert caught.value.index == index
+
+
+def test_a_parameter_cannot_speak_the_grammars_own_marks() -> None:
+    with pytest.raises(InvalidParameter):
+        plan("SELECT ?", parameters=["\x01literal DATE('x')"])
+    assert plan("SELECT ?", parameters=["tab\tand\nline"]).sql == "SELECT 'tab\tand\nline'"
 
 
 def test_parameters_fill_in_the_order_they_are_written() -> None:
@@ -277,8 +292,10 @@ def test_parameters_fill_in_the_order_they_are_written() -> None:
 
 
 def test_a_fault_the_engine_sees_is_told_where_it_was_asked() -> None:
-    planned = plan('SELECT servicename,\n  foo(data) FROM events\n WHERE bar("customerid") > 1')
-    for name, place in (("foo", (2, 3)), ("data) FROM", (2, 7)), ("bar", (3, 8)), ('"customerid"', (3, 12))):
-        found = planned.place_as_asked(1, planned.sql.rindex(name) + 1)
+    planned = plan("SELECT servicename, 'a\nb',\n  foo(data) FROM events\n WHERE bar(\"customerid\") > 1")
+    for name, place in (("foo", (3, 3)), ("data) FROM", (3, 7)), ("bar", (4, 8)), ('"customerid"', (4, 12))):
+        offset = planned.sql.rindex(name)
+        lines = planned.sql[:offset].split("\n")
+        found = planned.place_as_asked(len(lines), len(lines[-1]) + 1)
         assert found is not None
         assert (found.line, found.column) == place
