@@ -443,7 +443,7 @@ def test_malformed_rows_warn_or_in_strict_mode_refuse(world: World, serve: Serve
     lenient, strict = serve(use)
     assert lenient.status is QueryStatus.FINISHED
     assert lenient.statistics.rows_malformed == 30
-    assert [(warning.object, warning.line) for warning in lenient.warnings] == [sample[:2]]
+    assert [(warning.object, warning.line) for warning in lenient.warnings] == [(sample.uri, sample.line)]
     assert lenient.warnings_truncated
     assert strict.status is QueryStatus.FAILED
     assert (strict.error.code, strict.error.blame) == ("MalformedRows", Blame.USER)
