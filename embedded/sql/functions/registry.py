@@ -544,6 +544,9 @@ def _most_specific(matches: list[Match], arguments: tuple[ArgumentType, ...]) ->
     if best:
         return best[0]
     if any(argument == UNKNOWN for argument in arguments):
+        plain = [one for one in matches if not one.function.is_generic]
+        if len(plain) == 1:
+            return plain[0]
         results = {str(result_type(match, match.bindings)) for match in matches}
         if len(results) == 1:
             return matches[0]
