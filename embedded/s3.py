@@ -20,6 +20,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -74,6 +75,7 @@ _REFUSED = frozenset(
     }
 )
 _WRITE_ATTEMPTS = 20
+_ABANDONED_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class S3(AwsClient):
         self._root = Path(os.path.realpath(root))
         self._clock = clock
         self._temporary = self._root / f"{MARK}temporary"
+        self._sweep()
         self._uploads = MultipartUploads(self._root / f"{MARK}uploads", clock)
         self._folder_for_file = threading.Lock()
         self._reader = FolderReader()
@@ -832,6 +835,15 @@ class S3(AwsClient):
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(microsecond=0)
 
+    def _sweep(self) -> None:
+        """Removes what writers left that were killed a day ago or earlier."""
+        if not self._temporary.is_dir():
+            return
+        for path in self._temporary.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    path.unlink()
+
     @contextlib.contextmanager
     def _temporary_file(self) -> Iterator[tuple[Path, IO[bytes]]]:
         """A new file beside the buckets, gone at the end unless it was moved away."""
@@ -921,6 +933,12 @@ class S3(AwsClient):
                 return
 
     def _check_digests(self, operation_name: str, digests: _Digests, request: Request) -> None:
+        if request.get("ContentLength", digests.size_bytes) != digests.size_bytes:
+            raise self.error(
+                operation_name,
+                "IncompleteBody",
+                "You did not provide the number of bytes specified by the Content-Length HTTP header",
+            )
         content_md5 = request.get("ContentMD5")
         if content_md5 is not None and content_md5 != digests.content_md5:
             raise self.error(
@@ -982,6 +1000,7 @@ class _Digests:
 
     def __init__(self, request: Request) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self.size_bytes = 0
         algorithm = request.get("ChecksumAlgorithm", "")
         self._crc32 = 0 if "ChecksumCRC32" in request or algorithm == "CRC32" else None
         self._hashes = {
@@ -992,6 +1011,7 @@ class _Digests:
 
     def update(self, chunk: bytes) -> None:
         self._md5.update(chunk)
+        self.size_bytes += len(chunk)
         if self._crc32 is not None:
             self._crc32 = zlib.crc32(chunk, self._crc32)
         for running in self._hashes.values():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyathena
 import pyathena.error
@@ -131,3 +134,28 @@ def test_what_was_written_lies_in_the_data_directory(url: str, data_dir: Path) -
     client("s3", url).create_bucket(Bucket="another-bucket")
     assert (data_dir / "s3" / "another-bucket").is_dir()
     assert (data_dir / "catalogue.sqlite").is_file()
+
+
+def test_an_upload_that_breaks_off_leaves_no_object(url: str) -> None:
+    s3 = client("s3", url)
+    s3.create_bucket(Bucket="broken-off")
+    address = urlsplit(url)
+    for framing, body in (
+        ("Content-Length: 1000", "ten bytes."),
+        ("Transfer-Encoding: chunked", "a\r\nten bytes.\r\n"),
+    ):
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=20) as connection:
+            connection.sendall(f"PUT /broken-off/k HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n{body}".encode())
+            connection.shutdown(socket.SHUT_WR)
+            assert not connection.recv(100).startswith(b"HTTP/1.1 2")
+    assert s3.list_objects_v2(Bucket="broken-off")["KeyCount"] == 0
+
+
+def test_a_body_of_unannounced_length_is_taken(url: str) -> None:
+    s3 = client("s3", url)
+    s3.create_bucket(Bucket="chunked")
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection.request("PUT", "/chunked/k", iter([b"some ", b"bytes"]), encode_chunked=True)
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert s3.get_object(Bucket="chunked", Key="k")["Body"].read() == b"some bytes"

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +79,16 @@ class TestTheFolder:
         assert keys_of(s3) == []
         assert [path for path in root.rglob("*") if path.is_file()] == []
         assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["lake"]
+
+    def test_what_a_killed_writer_left_goes_after_a_day(self, s3: S3, root: Path) -> None:
+        s3.put_object(Bucket="lake", Key="k", Body=b"x")
+        (temporary,) = (path for path in root.iterdir() if path.name != "lake")
+        for name, age_seconds in (("old", 90_000), ("new", 60)):
+            (temporary / name).write_bytes(b"x")
+            then = time.time() - age_seconds
+            os.utime(temporary / name, (then, then))
+        S3(root)
+        assert [path.name for path in temporary.iterdir()] == ["new"]
 
     def test_deleting_leaves_no_empty_folders(self, s3: S3, root: Path) -> None:
         s3.put_object(Bucket="lake", Key="a/b/c", Body=b"x")
@@ -155,6 +166,11 @@ class TestWriting:
             s3.put_object(Bucket="lake", Key="k", Body=b"x", ContentMD5=wrong)
         with pytest.raises(ClientError, match="BadDigest"):
             s3.put_object(Bucket="lake", Key="k", Body=b"x", ChecksumCRC32="AAAAAA==")
+        assert keys_of(s3) == []
+
+    def test_fewer_bytes_than_announced_are_refused(self, s3: S3) -> None:
+        with pytest.raises(ClientError, match="IncompleteBody"):
+            s3.put_object(Bucket="lake", Key="k", Body=b"x", ContentLength=2)
         assert keys_of(s3) == []
 
     def test_metadata_has_a_limit(self, s3: S3) -> None:
