@@ -2,7 +2,7 @@
 
     csv      Athena's own result object, byte for byte: every value quoted, null nothing, '' `""`, names as the SQL
     gave them ndjson   the rows of the spool: the same objects as on the pages, one a line
-    parquet  typed columns (docs/value-encoding.md), a row group per batch
+    parquet  typed columns (docs/value-encoding.md), row groups of some 8 MiB
     arrow    the same as an Arrow IPC stream
 
 A download may begin while the spool is still being written: ndjson then follows it.
@@ -26,6 +26,7 @@ from service.transcoding import Transcoder
 
 CHUNK_BYTES = 2**20
 _ROWS_PER_CHUNK = 5000
+_ROW_GROUP_BYTES = 8 * 2**20
 
 
 def csv_chunks(open_stream: Callable[[], ByteStream]) -> Iterator[bytes]:
@@ -68,7 +69,8 @@ def parquet_chunks(
     def writer(sink: _Sink, schema: pa.Schema) -> Any:
         return pa.parquet.ParquetWriter(sink, schema, compression="zstd")
 
-    return _typed_chunks(open_stream, columns, json_columns, writer)
+    # a row group costs metadata and a dictionary per column: larger ones make the file half the size
+    return _typed_chunks(open_stream, columns, json_columns, writer, group_bytes=_ROW_GROUP_BYTES)
 
 
 def arrow_chunks(
@@ -79,7 +81,7 @@ def arrow_chunks(
     def writer(sink: _Sink, schema: pa.Schema) -> Any:
         return pa.ipc.new_stream(sink, schema)
 
-    return _typed_chunks(open_stream, columns, json_columns, writer)
+    return _typed_chunks(open_stream, columns, json_columns, writer, group_bytes=0)
 
 
 def _typed_chunks(
@@ -87,6 +89,8 @@ def _typed_chunks(
     columns: Sequence[OutputColumn],
     json_columns: frozenset[int],
     new_writer: Callable[[_Sink, pa.Schema], Any],
+    *,
+    group_bytes: int,
 ) -> Iterator[bytes]:
     with closing(Transcoder(columns, json_columns)) as transcoder:
         sink = _Sink()
@@ -95,12 +99,31 @@ def _typed_chunks(
         schema = transcoder.typed(nothing).schema
         writer = new_writer(sink, schema)
         try:
-            for batch in read_batches(open_stream, len(columns)):
-                writer.write_table(transcoder.typed(batch).cast(schema))
+            # the evaluator's arrays are far larger than what they hold: copied tight, before they add up
+            tables = (
+                transcoder.typed(batch).cast(schema).combine_chunks()
+                for batch in read_batches(open_stream, len(columns))
+            )
+            for table in _grouped(tables, group_bytes):
+                writer.write_table(table)
                 yield sink.drain()
         finally:
             writer.close()
         yield sink.drain()
+
+
+def _grouped(tables: Iterator[pa.Table], group_bytes: int) -> Iterator[pa.Table]:
+    """The tables, put together until there are `group_bytes` of them."""
+    parts: list[pa.Table] = []
+    size_bytes = 0
+    for table in tables:
+        parts.append(table)
+        size_bytes += table.nbytes
+        if size_bytes >= group_bytes:
+            yield pa.concat_tables(parts)
+            parts, size_bytes = [], 0
+    if parts:
+        yield pa.concat_tables(parts)
 
 
 class _Sink:

@@ -75,6 +75,7 @@ from service.model import (
 )
 from service.ownership import Ownership
 from service.pages import PageNotReady, page
+from service.process_memory import return_large_buffers
 from service.retention import RetentionSweeper
 from service.running import QueryRunner
 from service.scheduler import Scheduler, SchedulerLimits
@@ -167,6 +168,7 @@ class QueryService:
 
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished and starts the upkeep (adoption, retention)."""
+        return_large_buffers()
         await self._in_pool(self._scheduler.adopt_abandoned)
         self._upkeep = threading.Thread(target=self._run_upkeep, name="query-service-upkeep", daemon=True)
         self._upkeep.start()

@@ -1,6 +1,6 @@
 """Athena's result CSV as batches of text columns: null (nothing between commas) never confused with '' (`""`).
 
-Reads any stream of bytes from front to back with flat memory: one block (8 MiB) at a time, whatever the size of the
+Reads any stream of bytes from front to back with flat memory: one block (1 MiB) at a time, whatever the size of the
 result. Newlines, commas, quotes and carriage returns inside quoted values are data. A blank line of a one-column
 result is a null.
 """
@@ -16,7 +16,7 @@ import pyarrow.csv
 
 from service.engine import ByteStream
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 2**20
 LARGEST_BLOCK_BYTES = 256 * 2**20
 """A row must fit in a block; Athena's own limit of a row is 32 MB, and text in CSV can double it."""
 
