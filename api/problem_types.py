@@ -7,6 +7,7 @@ the two equal, and another holds that every code has its text.
 from __future__ import annotations
 
 import html
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -62,7 +63,12 @@ class ProblemType:
     def page(self) -> str:
         """A small page in HTML."""
         told = {"title": self.title, "code": self.code, "meaning": self.meaning, "remedy": self.remedy}
-        return _PAGE.format(status=self.status, **{name: html.escape(text) for name, text in told.items()})
+        return _PAGE.format(status=self.status, **{name: _as_html(text) for name, text in told.items()})
+
+
+def _as_html(text: str) -> str:
+    """Text with `words` as HTML with code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 @cache
