@@ -137,6 +137,7 @@ class S3(AwsClient):
         self._sweep()
         self._uploads = MultipartUploads(self._root / f"{MARK}uploads", clock)
         self._folder_for_file = threading.Lock()
+        self._conditional_write = threading.Lock()
         self._reader = FolderReader()
 
     # --- the short cuts of the embedded Athena -------------------------------------------------------------------
@@ -867,10 +868,20 @@ class S3(AwsClient):
         return ObjectAttributes(foreign_etag(path.stat().st_size, modified_ns))
 
     def _publish(self, operation_name: str, temporary_path: Path, request: Request) -> None:
-        """Moves a complete file to where its object lies, under the request's conditions."""
+        """Moves a complete file to where its object lies, under the request's conditions.
+
+        IfNoneMatch holds against every process, IfMatch against the threads of this one.
+        """
+        if "IfMatch" not in request:
+            self._move_in(operation_name, temporary_path, request)
+            return
+        with self._conditional_write:
+            located = self._locate(operation_name, request["Bucket"], request["Key"])
+            self._check_match(operation_name, request["IfMatch"], located)
+            self._move_in(operation_name, temporary_path, request)
+
+    def _move_in(self, operation_name: str, temporary_path: Path, request: Request) -> None:
         bucket, key = request["Bucket"], request["Key"]
-        if "IfMatch" in request:
-            self._check_match(operation_name, request["IfMatch"], self._locate(operation_name, bucket, key))
         for _ in range(_WRITE_ATTEMPTS):
             target = self._file_of(operation_name, bucket, key)
             folder = self._bucket_folder(operation_name, bucket)
@@ -979,7 +990,7 @@ class _Page:
             "IsTruncated": self.is_truncated,
             "Name": request["Bucket"],
             "Prefix": encode(request.get("Prefix", "")),
-            "MaxKeys": request.get("MaxKeys", 1000),
+            "MaxKeys": self.limit,
         }
         if self.contents:
             answer["Contents"] = [{**item, "Key": encode(item["Key"])} for item in self.contents]

@@ -197,6 +197,20 @@ class TestWriting:
         run_together(write, 8)
         assert [str(number).encode() for number in won] == [body_of(s3, "a/k")]
 
+    def test_of_many_writers_over_one_state_one_wins(self, s3: S3) -> None:
+        etag = s3.put_object(Bucket="lake", Key="k", Body=b"first")["ETag"]
+        outcomes = []
+
+        def write(number: int) -> None:
+            try:
+                s3.put_object(Bucket="lake", Key="k", Body=str(number).encode(), IfMatch=etag)
+                outcomes.append("written")
+            except ClientError as error:
+                outcomes.append(error.response["Error"]["Code"])
+
+        run_together(write, 6)
+        assert sorted(outcomes) == ["PreconditionFailed"] * 5 + ["written"]
+
     def test_writers_and_deleters_of_one_folder_do_not_disturb_each_other(self, s3: S3) -> None:
         def work(number: int) -> None:
             for _ in range(30):
