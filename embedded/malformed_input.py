@@ -22,10 +22,13 @@ import duckdb
 from embedded.athena_executions import MAXIMUM_MALFORMED_SAMPLES, MalformedRow, MalformedRows
 from embedded.file_inspection import FileInspector, Inspection
 from embedded.lake_files import LakeFile
-from embedded.salvage import DATA_ERRORS, BadRow, Salvage, salvage_json, unpack
+from embedded.salvage import DATA_ERRORS, BadRow, Salvage, repair_text, salvage_json, unpack
 from embedded.scan import PlannedScan, ScannedTable
+from embedded.serde.conversion import convert_avro, convert_orc
 from embedded.serde.json_lines import JsonLinesReader
+from embedded.serde.parquet import ParquetReader
 from embedded.serde.reader import DataColumn, Extras, ReadableFile, Reader
+from embedded.serde.text_lines import TextReader
 from embedded.sql.errors import TrinoError
 from embedded.sql.physical import quoted
 
@@ -105,7 +108,7 @@ class FileVerdicts:
                     self._put(key, Verdict(ReadableFile(file.path, self._compression(file, scan.table))))
 
     def _compression(self, file: LakeFile, table: ScannedTable) -> str:
-        if not isinstance(table.reader, JsonLinesReader):
+        if isinstance(table.reader, ParquetReader):
             return "none"
         try:
             return self._inspector.inspect(file).compression
@@ -120,6 +123,7 @@ class FileVerdicts:
         check: Callable[[], None],
     ) -> str:
         readable: dict[str, ReadableFile | None] = {}
+        by_path: dict[str, Verdict] = {}
         spellings: set[str] = set()
         is_suspect = False
         for found in scan.files:
@@ -131,22 +135,31 @@ class FileVerdicts:
             if verdict is not None:
                 _refuse_if_strict(scan.table, file, verdict)
                 verdicts[_file_key(file, scan.table)] = verdict
+                by_path[file.path] = verdict
                 readable[file.path] = verdict.readable
             else:
                 is_suspect = True
                 readable[file.path] = ReadableFile(file.path, inspection.compression)
             spellings |= inspection.spellings
         reader = _reader_for(scan.table.reader, spellings)
-        checked = fallible_columns(scan.table) if is_suspect else ()
-        return scan.relation(lambda file: readable[file.path], reader, checked_columns=checked)
+        fallible = fallible_columns(scan.table)
+        has_bad_rows = any(verdict.bad_count for verdict in by_path.values())
+        return scan.relation(
+            lambda file: readable[file.path],
+            reader,
+            checked_columns=fallible if is_suspect else (),
+            lenient_columns=fallible if has_bad_rows and isinstance(reader, TextReader) else None,
+        )
 
     def _verdict(
         self, file: LakeFile, table: ScannedTable, cursor: duckdb.DuckDBPyConnection
     ) -> tuple[Verdict | None, Inspection]:
         """What is known about a file without reading it whole."""
         reader = table.reader
-        if not isinstance(reader, JsonLinesReader):
+        if isinstance(reader, ParquetReader):
             known = self._get(_file_key(file, table))
+            if known is None and reader.source != "parquet":
+                known = self._converted(file, table, reader.source)
             return known, Inspection("none")
         try:
             inspection = self._inspector.inspect(file)
@@ -160,16 +173,15 @@ class FileVerdicts:
             known = Verdict(None, 1, (BadRow(0, f"the object is named as {inspection.compression}, but is not"),))
             self._put(key, known)
         if known is None and inspection.compression not in _DIRECT_COMPRESSIONS:
-            known = self._unpacked(file, table, reader, inspection.compression, cursor)
+            known = self._unpacked(file, table, inspection.compression, cursor)
         if known is None and inspection.is_doubtful:
-            known = self._salvaged(file, table, reader, ReadableFile(file.path, "gzip"), cursor)
+            known = self._rescued(file, table, ReadableFile(file.path, "gzip"), cursor)
         return known, inspection
 
     def _unpacked(
         self,
         file: LakeFile,
         table: ScannedTable,
-        reader: JsonLinesReader,
         compression: str,
         cursor: duckdb.DuckDBPyConnection,
     ) -> Verdict:
@@ -179,7 +191,7 @@ class FileVerdicts:
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             unpack(file.path, compression, copy)
-        return self._salvaged(file, table, reader, ReadableFile(str(copy)), cursor)
+        return self._rescued(file, table, ReadableFile(str(copy)), cursor)
 
     # ------------------------------------------------------------------------------------------------- learning
 
@@ -242,11 +254,52 @@ class FileVerdicts:
         cursor: duckdb.DuckDBPyConnection,
         error: duckdb.Error,
     ) -> None:
-        if isinstance(table.reader, JsonLinesReader):
-            self._salvaged(file, table, table.reader, how, cursor)
+        """A file that can't be read strictly: saves what can be saved of it."""
+        if isinstance(table.reader, ParquetReader):
+            reason = str(error).splitlines()[0].replace(file.path, file.uri)
+            self._put(_file_key(file, table), Verdict(None, 1, (BadRow(0, reason[:300]),)))
             return
-        reason = str(error).splitlines()[0].replace(file.path, file.uri)
-        self._put(_file_key(file, table), Verdict(None, 1, (BadRow(0, reason[:300]),)))
+        self._rescued(file, table, how, cursor)
+
+    def _rescued(
+        self, file: LakeFile, table: ScannedTable, how: ReadableFile, cursor: duckdb.DuckDBPyConnection
+    ) -> Verdict:
+        if isinstance(table.reader, JsonLinesReader):
+            return self._salvaged(file, table, table.reader, how, cursor)
+        return self._repaired_text(file, table, how, cursor)
+
+    def _repaired_text(
+        self, file: LakeFile, table: ScannedTable, how: ReadableFile, cursor: duckdb.DuckDBPyConnection
+    ) -> Verdict:
+        """A text file whose rows are told apart by the query: rows that do not fit are listed, and left out later."""
+        copy = self._copy_path(file, table, ".text")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        bad_count, bad = repair_text(how, copy)
+        readable = ReadableFile(str(copy))
+        columns = fallible_columns(table)
+        query = table.reader.bad_rows(readable, columns) if isinstance(table.reader, TextReader) else None
+        if query is not None:
+            found = cursor.execute(query).fetchall()
+            bad_count += len(found)
+            bad = [*bad, *(BadRow(number, reason) for number, reason in found)]
+            bad = sorted(bad, key=lambda row: row.line)[:MAXIMUM_MALFORMED_SAMPLES]
+        verdict = Verdict(readable, bad_count, tuple(bad))
+        self._put(_file_key(file, table), verdict)
+        return verdict
+
+    def _converted(self, file: LakeFile, table: ScannedTable, source: str) -> Verdict:
+        copy = self._copy_path(file, table, ".parquet")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        verdict = Verdict(ReadableFile(str(copy)))
+        if file.size_bytes == 0:
+            verdict = Verdict(None)
+        else:
+            try:
+                (convert_orc if source == "orc" else convert_avro)(file.path, copy)
+            except ValueError as error:
+                verdict = Verdict(None, 1, (BadRow(0, str(error)[:300]),))
+        self._put(_file_key(file, table), verdict)
+        return verdict
 
     def _salvaged(
         self,
@@ -299,7 +352,7 @@ def read_all(
 
 def fallible_columns(table: ScannedTable) -> tuple[DataColumn, ...]:
     """The columns that a value can fail to fit: all but texts, for files whose values are texts of another making."""
-    if table.reader.name == "parquet":
+    if isinstance(table.reader, ParquetReader):
         return ()
     return tuple(
         column
@@ -337,6 +390,6 @@ def _is_nameless_data_error(error: duckdb.Error, table: ScannedTable) -> bool:
     """Whether this may be a value of a file that could not be converted, though the message names no file."""
     if not isinstance(error, DATA_ERRORS):
         return False
-    return isinstance(error, duckdb.IOException) or any(
-        column.type.base in ("timestamp", "varbinary") for column in table.columns
-    )
+    if isinstance(error, duckdb.IOException) or isinstance(table.reader, TextReader):
+        return True
+    return any(column.type.base in ("timestamp", "varbinary") for column in table.columns)

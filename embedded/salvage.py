@@ -222,6 +222,21 @@ def _zstd_chunks(path: str) -> Iterator[tuple[bytes, str | None]]:
         yield b"", f"corrupt zstd data: {str(error)[:100]}"
 
 
+def repair_text(source: ReadableFile, copy: Path) -> tuple[int, list[BadRow]]:
+    """Copies a text file as UTF-8 lines: bytes that are none become U+FFFD, as Hive shows them, NUL bytes go.
+
+    Returns how many lines could not be copied, and which.
+    """
+    bad: list[BadRow] = []
+    with copy.open("wb") as out:
+        for number, line, damage in _lines(source):
+            if damage is None or line:
+                out.write(line.decode("utf-8", "replace").replace("\0", "").encode() + b"\n")
+            if damage is not None:
+                bad.append(BadRow(number, damage))
+    return len(bad), bad
+
+
 def unpack(path: str, compression: str, copy: Path) -> None:
     """Writes the plain bytes of a file in a format that DuckDB can't open, as far as they can be read."""
     if compression == "bzip2":

@@ -110,11 +110,13 @@ class PlannedScan:
         reader: Reader | None = None,
         *,
         checked_columns: Sequence[DataColumn] = (),
+        lenient_columns: Sequence[DataColumn] | None = None,
     ) -> str:
         """A SELECT with the scan's columns. `readable` says how a file is opened, None that it is left out.
 
         checked_columns: columns whose values are read although the query has no use for them, so that a row with a
-        value of the wrong type is found whatever the query selects.
+        value of the wrong type is found whatever the query selects. lenient_columns: rows in which one of these does
+        not fit are left out (text files, once they are known to have such rows).
         """
         opened = [(found, how) for found in self.files if (how := readable(found.file)) is not None]
         if not opened:
@@ -131,7 +133,10 @@ class PlannedScan:
         checked = [column for column in checked_columns if column not in data]
         from_paths = not hidden and all(how.path == found.file.path for found, how in opened) and self._paths_tell(keys)
         extras = Extras(
-            with_path=bool(hidden or (keys and not from_paths)), hive_keys=tuple(keys) if from_paths else ()
+            with_path=bool(hidden or (keys and not from_paths)),
+            hive_keys=tuple(keys) if from_paths else (),
+            lenient=lenient_columns is not None,
+            checked=tuple(lenient_columns or ()),
         )
         source = reader.relation([how for _, how in opened], [*data, *checked], extras)
         if checked_columns:

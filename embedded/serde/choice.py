@@ -1,26 +1,24 @@
-"""Which reader a Glue table asks for, by its SerDe and its input format."""
+"""Which reader a Glue table asks for, by its SerDe."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from embedded.serde import formats
 from embedded.serde.json_lines import JsonLinesReader
 from embedded.serde.parquet import ParquetReader
 from embedded.serde.reader import Reader
+from embedded.serde.text_lines import DelimitedReader, GrokReader, OpenCsvReader, RegexReader
 from embedded.sql.errors import TrinoError
 
-JSON_SERDES = frozenset(
-    {
-        "org.openx.data.jsonserde.jsonserde",
-        "org.apache.hive.hcatalog.data.jsonserde",
-        "org.apache.hadoop.hive.serde2.jsonserde",
-        "com.amazon.ionhiveserde.ionhiveserde.json",
-    }
+_JSON = frozenset(
+    name.lower()
+    for name in (formats.OPENX_JSON_SERDE, formats.HIVE_JSON_SERDE, "org.apache.hadoop.hive.serde2.JsonSerDe")
 )
-PARQUET_SERDES = frozenset(
-    {"org.apache.hadoop.hive.ql.io.parquet.serde.parquethiveserde", "parquet.hive.serde.parquethiveserde"}
-)
+_PARQUET = frozenset({formats.PARQUET_SERDE.lower(), "parquet.hive.serde.parquethiveserde"})
+_DELIMITED = frozenset({formats.LAZY_SIMPLE_SERDE.lower(), "org.apache.hadoop.hive.serde2.metadatatypedcolumnsetserde"})
+_REGEX = frozenset({formats.REGEX_SERDE.lower(), "org.apache.hadoop.hive.contrib.serde2.regexserde"})
 
 
 def serde_properties(table: Mapping[str, Any]) -> dict[str, str]:
@@ -30,11 +28,25 @@ def serde_properties(table: Mapping[str, Any]) -> dict[str, str]:
 
 def reader_of(table: Mapping[str, Any]) -> Reader:
     """The reader for a Glue table. Raises TrinoError NOT_SUPPORTED that names the SerDe."""
-    serde = table.get("StorageDescriptor", {}).get("SerdeInfo", {}).get("SerializationLibrary") or ""
+    descriptor = table.get("StorageDescriptor", {})
+    serde = descriptor.get("SerdeInfo", {}).get("SerializationLibrary") or ""
     name = serde.lower()
     properties = serde_properties(table)
-    if name in JSON_SERDES:
+    table_properties = dict(table.get("Parameters") or {})
+    if name in _JSON:
         return JsonLinesReader(properties)
-    if name in PARQUET_SERDES:
+    if name in _PARQUET:
         return ParquetReader()
+    if name == formats.ORC_SERDE.lower():
+        return ParquetReader("orc")
+    if name == formats.AVRO_SERDE.lower():
+        return ParquetReader("avro")
+    if name in _DELIMITED:
+        return DelimitedReader(properties, table_properties)
+    if name == formats.OPEN_CSV_SERDE.lower():
+        return OpenCsvReader(properties, table_properties, len(descriptor.get("Columns") or ()))
+    if name in _REGEX:
+        return RegexReader(properties, table_properties)
+    if name == formats.GROK_SERDE.lower():
+        return GrokReader(properties, table_properties)
     raise TrinoError("NOT_SUPPORTED", f"The embedded Athena has no reader for SerDe {serde or '(none)'}")

@@ -14,9 +14,15 @@ from embedded.sql.physical import from_named, named_type, quoted
 
 
 class ParquetReader:
-    """Reads Parquet. `union_by_name` lets old files lack new columns."""
+    """Reads Parquet. `union_by_name` lets old files lack new columns.
+
+    source: 'parquet', or the format ('orc', 'avro') of files that are read through a Parquet copy.
+    """
 
     name = "parquet"
+
+    def __init__(self, source: str = "parquet") -> None:
+        self.source = source
 
     def relation(self, files: Sequence[ReadableFile], columns: Sequence[DataColumn], extras: Extras) -> str:
         # A row of the declared columns, all NULL, with no rows: gives every declared column a name and a type.

@@ -40,10 +40,13 @@ class Extras:
     """What a relation carries beside the declared columns.
 
     with_path: the PATH_COLUMN. hive_keys: partition keys that DuckDB takes from the files' paths, as text.
+    lenient: rows in which a `checked` column has a text that does not fit are left out instead of raising.
     """
 
     with_path: bool = False
     hive_keys: tuple[str, ...] = ()
+    lenient: bool = False
+    checked: tuple[DataColumn, ...] = ()
 
 
 class Reader(Protocol):
