@@ -159,6 +159,8 @@ class QueryService:
             store, engine, spools, clock=clock, remembered_for=self._settings.remembered_for
         )
         self._pool = ThreadPoolExecutor(self._settings.pool_threads, thread_name_prefix="query-service")
+        # one at a time and apart: writing lost spools again must not keep anybody from asking for a status
+        self._spooling_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-spool")
         self._upkeep: threading.Thread | None = None
         self._is_closing = threading.Event()
         # endings never change, so they are answered from memory; one process remembers this many
@@ -599,7 +601,7 @@ class QueryService:
             if stored.query_id in self._spooling_again or self._is_closing.is_set():
                 return
             self._spooling_again.add(stored.query_id)
-        self._pool.submit(self._spool_again, stored.query_id)
+        self._spooling_pool.submit(self._spool_again, stored.query_id)
 
     def _spool_again(self, query_id: str) -> None:
         try:
@@ -657,8 +659,12 @@ class QueryService:
 
     def _run_upkeep(self) -> None:
         next_sweep = 0.0
+        is_first = True
         while not self._is_closing.is_set():
             try:
+                if is_first:
+                    self._sweeper.sweep_orphans()
+                    is_first = False
                 if time.monotonic() >= next_sweep:
                     self._sweeper.sweep()
                     next_sweep = time.monotonic() + self._settings.sweep_interval_seconds
@@ -671,6 +677,7 @@ class QueryService:
         if self._upkeep is not None:
             self._upkeep.join()
         self._scheduler.close()
+        self._spooling_pool.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._spools.close()
         self._ownership.release()

@@ -648,3 +648,17 @@ def test_a_page_that_is_not_in_memory_is_read_all_the_same(
         return bodies
 
     assert len(set(serve(use))) == 1
+
+
+def test_spools_that_nobody_remembers_are_swept_at_the_start(world: World, serve: Serve) -> None:
+    orphan = world.folder / "spool" / "ab" / "abandoned"
+    orphan.mkdir(parents=True)
+    (orphan / "rows").write_bytes(b"x")
+
+    async def use(service: QueryService) -> Any:
+        execution = await service.submit(QueryRequest("SELECT 1", wait_seconds=10), ALICE)
+        while orphan.exists():
+            await asyncio.sleep(0.01)
+        return await service.next_page(execution.query_id, ALICE)
+
+    assert serve(use).row_count == 1
