@@ -379,7 +379,7 @@ def _contains_float(trino_type: TrinoType) -> bool:
     return trino_type.base in _FLOATS or any(_contains_float(element) for element in trino_type.elements)
 
 
-def _nan_first(sql: str, trino_type: TrinoType, depth: int = 0) -> str:
+def nan_first(sql: str, trino_type: TrinoType, depth: int = 0) -> str:
     """A key under which NaN comes before every number (Trino's COMPARISON_UNORDERED_FIRST); DuckDB has it last."""
     if trino_type.base in _FLOATS:
         return f"struct_pack(r := NOT isnan({sql}), v := {sql})"
@@ -387,9 +387,9 @@ def _nan_first(sql: str, trino_type: TrinoType, depth: int = 0) -> str:
         return sort_key(sql, trino_type)
     if trino_type.base == "array":
         entry = f"gl{depth}"
-        return f"list_transform({sql}, lambda {entry}: {_nan_first(entry, trino_type.element, depth + 1)})"
+        return f"list_transform({sql}, lambda {entry}: {nan_first(entry, trino_type.element, depth + 1)})"
     fields = ", ".join(
-        f"f{i} := {_nan_first(f'({sql}).f{i}', element, depth)}" for i, element in enumerate(trino_type.elements)
+        f"f{i} := {nan_first(f'({sql}).f{i}', element, depth)}" for i, element in enumerate(trino_type.elements)
     )
     return f"struct_pack({fields})"
 
@@ -414,7 +414,7 @@ def _extreme(function: str) -> Callable[[Invocation], str]:
         is_plain = not kind.elements and not kind.base.endswith("with time zone")
         if is_plain and not (function == "greatest" and kind.base in _FLOATS):
             return f"CASE WHEN {any_null} THEN NULL ELSE {function}({', '.join(values)}) END"
-        key = _nan_first if function == "greatest" else sort_key
+        key = nan_first if function == "greatest" else sort_key
         entries = ", ".join(f"struct_pack(k := {key(value, kind)}, v := {value})" for value in values)
         extreme = "list_max" if function == "greatest" else "list_min"
         found = f"({extreme}([{entries}])).v"
