@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from embedded.sql.errors import TrinoError
 from embedded.sql.typed import Typed, bound_pair
-from embedded.sql.types import TrinoType
+from embedded.sql.types import TrinoType, is_orderable
 
 
 def has_plain_comparison(trino_type: TrinoType) -> bool:
@@ -162,10 +162,10 @@ def _renamed(body: str, a: str, b: str) -> str:
 
 
 def _nested_order(operator: str, left: str, right: str, trino_type: TrinoType, depth: int) -> str:
-    """Trino refuses to order arrays and rows with NULL inside; without one DuckDB's order is Trino's."""
+    """Trino refuses to order arrays and rows with NULL inside; without one DuckDB's order of the keys is Trino's."""
     from embedded.sql.functions.registry import error_sql
 
-    if trino_type.base == "map" or not all(has_plain_comparison(leaf) for leaf in _leaves(trino_type)):
+    if not is_orderable(trino_type):
         raise TrinoError("NOT_SUPPORTED", f"Ordering of {trino_type} is not supported by the embedded engine")
     a, b = f"oa{depth}", f"ob{depth}"
     if trino_type.base == "array":
@@ -177,15 +177,10 @@ def _nested_order(operator: str, left: str, right: str, trino_type: TrinoType, d
         message = "'ROW comparison not supported for fields with null elements'"
     body = (
         f"CASE WHEN {a} IS NULL OR {b} IS NULL THEN NULL "
-        f"WHEN {null_inside} THEN {error_sql('NOT_SUPPORTED', message, 'BOOLEAN')} ELSE {a} {operator} {b} END"
+        f"WHEN {null_inside} THEN {error_sql('NOT_SUPPORTED', message, 'BOOLEAN')} "
+        f"ELSE {identity_key(a, trino_type)} {operator} {identity_key(b, trino_type)} END"
     )
     return _bound(left, right, a, b, body)
-
-
-def _leaves(trino_type: TrinoType) -> list[TrinoType]:
-    if not trino_type.is_nested:
-        return [trino_type]
-    return [leaf for element in trino_type.elements for leaf in _leaves(element)]
 
 
 def distinct_from(left: str, right: str, trino_type: TrinoType, *, negated: bool) -> str:
