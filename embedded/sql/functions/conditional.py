@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from embedded.sql import literals, tree, types
 from embedded.sql.comparison import comparison, has_plain_comparison
 from embedded.sql.functions.registry import emits, error_sql, special
-from embedded.sql.typed import Typed, once
+from embedded.sql.text import text_expression
+from embedded.sql.typed import Typed, bound_pair
 
 if TYPE_CHECKING:
     from embedded.sql.analysis import Analyser
@@ -86,29 +87,21 @@ def array_subscript(call: Invocation) -> str:
     array, index = call.arguments
     physical = call.physical
     zero = error_sql(_INVALID, "'SQL array indices start at 1'", physical)
-    negative = error_sql(_INVALID, f"'Array subscript is negative: ' || {index.sql}", physical)
-
-    def checked(name: str) -> str:
-        long = f"'Array subscript must be less than or equal to array length: ' || {index.sql} || ' > ' || len({name})"
-        beyond = error_sql(_INVALID, long, physical)
-        tests = f"WHEN {index.sql} > len({name}) THEN {beyond}"
-        if not (isinstance(index.literal, int) and index.literal > 0):
-            tests += f" WHEN {index.sql} = 0 THEN {zero} WHEN {index.sql} < 0 THEN {negative}"
-        return f"(CASE {tests} ELSE {name}[{index.sql}] END)"
-
-    return once(array, checked("{0}"), f"sub{len(call.analyser.lambdas)}_")
+    negative = error_sql(_INVALID, "'Array subscript is negative: ' || {right}", physical)
+    long = "'Array subscript must be less than or equal to array length: ' || {right} || ' > ' || len({left})"
+    tests = f"WHEN {{right}} > len({{left}}) THEN {error_sql(_INVALID, long, physical)}"
+    if not (isinstance(index.literal, int) and index.literal > 0):
+        tests += f" WHEN {{right}} = 0 THEN {zero} WHEN {{right}} < 0 THEN {negative}"
+    return bound_pair(array.sql, index.sql, f"(CASE {tests} ELSE {{left}}[{{right}}] END)", "sub_")
 
 
 @emits("[](map(K,V), K) -> V")
 def map_subscript(call: Invocation) -> str:
     map_value, key = call.arguments
-    key_text = f"CAST({key.sql} AS VARCHAR)"
+    key_text = text_expression("{right}", key.type)
     missing = error_sql(_INVALID, f"'Key not present in map: ' || {key_text}", call.physical)
-
-    def checked(name: str) -> str:
-        return (
-            f"(CASE WHEN {name} IS NULL OR {key.sql} IS NULL THEN NULL "
-            f"WHEN NOT map_contains({name}, {key.sql}) THEN {missing} ELSE {name}[{key.sql}] END)"
-        )
-
-    return once(map_value, checked("{0}"), f"sub{len(call.analyser.lambdas)}_")
+    template = (
+        "(CASE WHEN {left} IS NULL OR {right} IS NULL THEN NULL "
+        f"WHEN NOT map_contains({{left}}, {{right}}) THEN {missing} ELSE {{left}}[{{right}}] END)"
+    )
+    return bound_pair(map_value.sql, key.sql, template, "sub_")

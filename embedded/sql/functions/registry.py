@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedded.sql.errors import TrinoError
 from embedded.sql.physical import physical_type
-from embedded.sql.typed import Typed, once
+from embedded.sql.typed import Typed, is_repeatable, once
 from embedded.sql.types import (
     MAXIMUM_VARCHAR_LENGTH,
     UNKNOWN,
@@ -595,12 +595,17 @@ def _template(template: str) -> Emission:
 
     def emit(call: Invocation) -> str:
         arguments = call.arguments
+        is_bound = any(
+            arguments[index].parameters is None
+            and not arguments[index].is_simple
+            and not is_repeatable(arguments[index].sql)
+            for index in repeated
+        )
+        # once something is bound everything is: an aggregate or sub-query may not stand inside a lambda
         bound = [
             index
-            for index in repeated
-            if arguments[index].parameters is None
-            and not arguments[index].is_simple
-            and len(arguments[index].sql) >= 60
+            for index, argument in enumerate(arguments)
+            if is_bound and argument.parameters is None and not argument.is_simple
         ]
 
         def replace(match: re.Match[str]) -> str:
@@ -617,12 +622,15 @@ def _template(template: str) -> Emission:
                 return argument.physical
             if argument.parameters is not None:
                 return argument.sql if suffix == ".body" else argument.lambda_sql
-            return f"once_{key}_" if int(key) in bound else argument.sql
+            return f"once_.a{key}" if int(key) in bound else argument.sql
 
+        if "{*}" in template:
+            bound = []
         sql = _PLACEHOLDER.sub(replace, template)
-        for index in bound:
-            sql = f"(list_transform([{arguments[index].sql}], lambda once_{index}_: {sql})[1])"
-        return sql
+        if not bound:
+            return sql
+        fields = ", ".join(f"a{index} := {arguments[index].sql}" for index in bound)
+        return f"(list_transform([struct_pack({fields})], lambda once_: {sql})[1])"
 
     return emit
 
