@@ -50,9 +50,9 @@ def _not_castable(kind: str, text: str) -> TrinoError:
     return TrinoError("INVALID_CAST_ARGUMENT", f"Value cannot be cast to {kind}: {text}")
 
 
-@sql_function("trino_text_timestamp", ["VARCHAR", "INTEGER"], "STRUCT(m BIGINT, p INTEGER, z VARCHAR)")
-def text_timestamp(text: str, precision: int) -> dict[str, object]:
-    """Local microseconds, picoseconds beyond and the zone as written (or NULL) of a text, rounded to a precision."""
+@sql_function("trino_text_timestamp", ["VARCHAR", "INTEGER"], "STRUCT(m BIGINT, p INTEGER)")
+def text_timestamp(text: str, precision: int) -> dict[str, int]:
+    """Local microseconds and picoseconds beyond of a text, rounded to a precision."""
     read = read_timestamp(text.strip(WHITESPACE))
     if read is None:
         raise _not_castable("timestamp", text)
@@ -60,19 +60,21 @@ def text_timestamp(text: str, precision: int) -> dict[str, object]:
     micros = read.seconds * 1_000_000 + picos // 1_000_000
     if not -_MICROS_BOUND < micros < _MICROS_BOUND - 1:
         raise _not_castable("timestamp", text)
-    return {"m": micros, "p": picos % 1_000_000, "z": read.zone}
+    return {"m": micros, "p": picos % 1_000_000}
 
 
-@sql_function("trino_text_zone", ["VARCHAR", "VARCHAR"], "VARCHAR")
-def text_zone(zone: str, text: str) -> str:
-    found = normal_zone(zone)
+@sql_function("trino_text_zone", ["VARCHAR"], "VARCHAR")
+def text_zone(text: str) -> str:
+    """The normal name of the zone in a text, UTC when it names none."""
+    read = read_timestamp(text.strip(WHITESPACE))
+    found = None if read is None else normal_zone(read.zone or "UTC")
     if found is None:
         raise _not_castable("timestamp", text)
     return found
 
 
 @sql_function("trino_text_time", ["VARCHAR", "INTEGER", "BOOLEAN"], "STRUCT(p BIGINT, o INTEGER)")
-def text_time(text: str, precision: int, is_zoned: bool) -> dict[str, object]:
+def text_time(text: str, precision: int, is_zoned: bool) -> dict[str, int]:
     read = read_time(text.strip(WHITESPACE) if is_zoned else text)
     if read is None or (read.offset_minutes is not None and not is_zoned):
         raise _not_castable("timestamp" if is_zoned else "time", text)
@@ -118,12 +120,14 @@ def text_to_timestamp(analyser: Analyser, value: Typed, target: TrinoType) -> st
 def text_to_timestamp_with_zone(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     def body(parts: Parts) -> str:
         text = parts.sql
-        zone = f"COALESCE(trino_text_zone(parsed_.z, {text}), 'UTC')"
-        instant = "trino_zone_instant(make_timestamp(parsed_.m), zone_.z)"
-        made = built(target, instant, "parsed_.p", "zone_.z")
-        zoned = f"(list_transform([{{'z': {zone}}}], lambda zone_: {made})[1])"
-        sql = f"CASE WHEN parsed_.m IS NOT NULL THEN {zoned} END"
-        return f"(list_transform([trino_text_timestamp({text}, {target.precision})], lambda parsed_: {sql})[1])"
+        parsed = f"{{'p': trino_text_timestamp({text}, {target.precision}), 'z': trino_text_zone({text})}}"
+        made = built(target, "trino_zone_instant(make_timestamp(parsed_.p.m), parsed_.z)", "parsed_.p.p", "parsed_.z")
+        slow = f"(list_transform([{parsed}], lambda parsed_: CASE WHEN parsed_.z IS NOT NULL THEN {made} END)[1])"
+        if target.precision > 6:
+            return slow
+        plain = _plain_timestamp(text, target.precision)
+        fast = "CASE WHEN native_ IS NOT NULL THEN {'t': native_, 'z': 'UTC'} END"
+        return f"COALESCE((list_transform([{plain}], lambda native_: {fast})[1]), {slow})"
 
     return taken(value, body)
 

@@ -36,13 +36,24 @@ def mysql_parse(text: str, pattern: str) -> int:
     return parsed.local_millis
 
 
-@sql_function("trino_joda_parse", ["VARCHAR", "VARCHAR"], "STRUCT(l BIGINT, o BIGINT, z VARCHAR)")
-def joda_parse(text: str, pattern: str) -> dict[str, object]:
+@sql_function("trino_joda_parse", ["VARCHAR", "VARCHAR"], "STRUCT(l BIGINT, o BIGINT)")
+def joda_parse(text: str, pattern: str) -> dict[str, int | None]:
+    """Local milliseconds and, where the text has one, the offset in milliseconds."""
     parsed = joda.joda_pattern(pattern).parsed(text)
-    offset = parsed.offset_millis
-    if offset is not None and (offset % 60_000 or abs(offset) > 14 * 3_600_000):
+    return {"l": parsed.local_millis, "o": checked_offset(text, parsed.offset_millis)}
+
+
+@sql_function("trino_joda_zone", ["VARCHAR", "VARCHAR"], "VARCHAR")
+def joda_zone(text: str, pattern: str) -> str:
+    """The zone a text names by its pattern, UTC when it names none."""
+    return joda.joda_pattern(pattern).parsed(text).zone or "UTC"
+
+
+def checked_offset(text: str, offset_millis: int | None) -> int | None:
+    """The offset if Trino can hold it. Raises TrinoError."""
+    if offset_millis is not None and (offset_millis % 60_000 or abs(offset_millis) > 14 * 3_600_000):
         raise TrinoError("INVALID_FUNCTION_ARGUMENT", f'Invalid format: "{text}": unsupported zone offset')
-    return {"l": parsed.local_millis, "o": offset, "z": parsed.zone}
+    return offset_millis
 
 
 # --------------------------------------------------------------------------------------------- printing
@@ -254,17 +265,16 @@ def date_parse(call: Invocation) -> str:
 
 
 macro(
-    "trino_zoned(p)",
+    "trino_zoned(p, zone)",
     "CASE WHEN p.o IS NOT NULL "
     "THEN {'t': make_timestamp((p.l - p.o) * 1000), 'z': trino_offset_zone(p.o // 60000)} "
-    "WHEN p.z IS NOT NULL THEN {'t': trino_joda_instant(make_timestamp(p.l * 1000), p.z), 'z': p.z} "
-    "WHEN p.l IS NOT NULL THEN {'t': make_timestamp(p.l * 1000), 'z': 'UTC'} END",
+    "WHEN p.l IS NOT NULL THEN {'t': trino_joda_instant(make_timestamp(p.l * 1000), zone), 'z': zone} END",
 )
 
 
-def zoned(parsed: str) -> str:
-    """A timestamp with time zone from the STRUCT(l, o, z) of a parse: local milliseconds, offset or zone or neither."""
-    return f"(list_transform([{parsed}], lambda zoned_: trino_zoned(zoned_))[1])"
+def zoned(parsed: str, zone: str = "'UTC'") -> str:
+    """A timestamp with time zone from the STRUCT(l, o) of a parse: local milliseconds, offset in them or else a zone."""
+    return f"(list_transform([{parsed}], lambda zoned_: trino_zoned(zoned_, {zone}))[1])"
 
 
 @emits("parse_datetime(varchar(x), varchar(y)) -> timestamp(3) with time zone")
@@ -273,8 +283,11 @@ def parse_datetime(call: Invocation) -> str:
     if failure is not None:
         return failure
 
+    names_zone = compiled is None or any(isinstance(part, joda.ZoneId | joda.ZoneName) for part in compiled.elements)
+
     def body(text: str) -> str:
-        slow = zoned(f"trino_joda_parse({text}, {call[1]})")
+        zone = f"trino_joda_zone({text}, {call[1]})" if names_zone else "'UTC'"
+        slow = zoned(f"trino_joda_parse({text}, {call[1]})", zone)
         native = None if compiled is None else native_parsing(compiled, text)
         if native is None:
             return slow

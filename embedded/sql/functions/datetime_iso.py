@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from embedded.sql import literals
 from embedded.sql.civil_calendar import days_from_civil, days_of_month
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions import joda
-from embedded.sql.functions.datetime_format import zoned
+from embedded.sql.functions.datetime_format import checked_offset, zoned
 from embedded.sql.functions.datetime_value import Parts, built, guarded, taken
 from embedded.sql.functions.joda import Bucket, Fraction, malformed
 from embedded.sql.functions.registry import Bindings, Invocation, emits, macro, scalar, sql_function
@@ -133,14 +134,11 @@ def _iso_bucket(text: str, *, with_time: bool) -> Bucket:
     return bucket
 
 
-@sql_function("trino_iso_timestamp", ["VARCHAR"], "STRUCT(l BIGINT, o BIGINT, z VARCHAR)")
-def iso_timestamp(text: str) -> dict[str, object]:
+@sql_function("trino_iso_timestamp", ["VARCHAR"], "STRUCT(l BIGINT, o BIGINT)")
+def iso_timestamp(text: str) -> dict[str, int | None]:
     """Local milliseconds and offset of an ISO 8601 text. Raises TrinoError INVALID_FUNCTION_ARGUMENT."""
     bucket = _iso_bucket(text, with_time=True)
-    offset = bucket.offset_millis
-    if offset is not None and (offset % 60_000 or abs(offset) > 14 * 3_600_000):
-        raise TrinoError("INVALID_FUNCTION_ARGUMENT", f'Invalid format: "{text}": unsupported zone offset')
-    return {"l": bucket.local_millis(text), "o": offset, "z": None}
+    return {"l": bucket.local_millis(text), "o": checked_offset(text, bucket.offset_millis)}
 
 
 @sql_function("trino_iso_days", ["VARCHAR"], "INTEGER")
@@ -182,9 +180,28 @@ _JAVA_ISO = re.compile(
 )
 
 
-@sql_function("trino_iso_nanos", ["VARCHAR"], "STRUCT(l BIGINT, p INTEGER, o BIGINT, z VARCHAR)")
-def iso_nanos(text: str) -> dict[str, object]:
-    """Local microseconds, picoseconds beyond, offset in microseconds and zone of Java's ISO_DATE_TIME."""
+@dataclass(frozen=True, slots=True)
+class _JavaTime:
+    """utc_micros and picos beyond them; zone: a normal name."""
+
+    utc_micros: int
+    picos: int
+    zone: str
+
+
+@sql_function("trino_iso_nanos", ["VARCHAR"], "STRUCT(m BIGINT, p INTEGER)")
+def iso_nanos(text: str) -> dict[str, int]:
+    found = _java_time(text)
+    return {"m": found.utc_micros, "p": found.picos}
+
+
+@sql_function("trino_iso_zone", ["VARCHAR"], "VARCHAR")
+def iso_zone(text: str) -> str:
+    return _java_time(text).zone
+
+
+def _java_time(text: str) -> _JavaTime:
+    """Reads Java's ISO_DATE_TIME. Raises TrinoError INVALID_FUNCTION_ARGUMENT."""
     match = _JAVA_ISO.fullmatch(text)
     if match is None:
         partial = _JAVA_ISO.match(text)
@@ -198,27 +215,30 @@ def iso_nanos(text: str) -> dict[str, object]:
     nanos = int((match[7] or "").ljust(9, "0"))
     seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
     micros = seconds * 1_000_000 + nanos // 1000
-    offset: int | None = None
-    zone: str | None = None
-    if match[8]:
-        bucket = Bucket()
-        joda.ZoneOffset(True).parse(bucket, match[8], 0)
-        offset = (bucket.offset_millis or 0) * 1000
-        zone = normal_zone(match[9]) if match[9] else offset_zone(offset // 60_000_000)
-        if zone is None or offset % 60_000_000:
-            raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Text '{text}' could not be parsed: unsupported zone")
-    return {"l": micros, "p": nanos % 1000 * 1000, "o": offset, "z": zone}
+    if not match[8]:
+        return _JavaTime(micros, nanos % 1000 * 1000, "UTC")
+    bucket = Bucket()
+    joda.ZoneOffset(True).parse(bucket, match[8], 0)
+    offset = (bucket.offset_millis or 0) * 1000
+    zone = normal_zone(match[9]) if match[9] else offset_zone(offset // 60_000_000)
+    if zone is None or offset % 60_000_000:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT", f"Text '{text}' could not be parsed: unsupported zone")
+    return _JavaTime(micros - offset, nanos % 1000 * 1000, zone)
 
 
 macro(
-    "trino_zoned_nanos(n)",
-    "CASE WHEN n.l IS NOT NULL "
-    "THEN {'t': make_timestamp(n.l - COALESCE(n.o, 0)), 'p': n.p, 'z': COALESCE(n.z, 'UTC')} END",
+    "trino_zoned_nanos(text, n)",
+    "CASE WHEN n.m IS NOT NULL THEN {'t': make_timestamp(n.m), 'p': n.p, 'z': trino_iso_zone(text)} END",
 )
-scalar(
-    "from_iso8601_timestamp_nanos(varchar(x)) -> timestamp(9) with time zone",
-    "(list_transform([trino_iso_nanos({0})], lambda nanos_: trino_zoned_nanos(nanos_))[1])",
-)
+
+
+@emits("from_iso8601_timestamp_nanos(varchar(x)) -> timestamp(9) with time zone")
+def from_iso8601_timestamp_nanos(call: Invocation) -> str:
+    def body(parts: Parts) -> str:
+        bound = f"lambda nanos_: trino_zoned_nanos({parts.sql}, nanos_)"
+        return f"(list_transform([trino_iso_nanos({parts.sql})], {bound})[1])"
+
+    return taken(call.arguments[0], body)
 
 
 # --------------------------------------------------------------------------------------------- Unix time

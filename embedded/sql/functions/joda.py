@@ -235,6 +235,9 @@ class Bucket:
 
     def local_millis(self, text: str) -> int:
         """The wall clock the fields make. Raises TrinoError."""
+        plain = _plain_millis(dict(self.fields)) if len(self.fields) <= len(_PLAIN_BOUNDS) else None
+        if plain is not None and len(dict(self.fields)) == len(self.fields):
+            return plain
         fields = sorted(self.fields, key=lambda saved: (-FIELDS[saved[0]].range, -FIELDS[saved[0]].span))
         if fields and _DAY <= FIELDS[fields[0][0]].span <= _MONTH:
             fields.insert(0, ("year", 2000))
@@ -249,6 +252,33 @@ class Bucket:
         except ValueError as error:
             raise _invalid(f'Cannot parse "{text}": {error}') from None
         return moment.millis
+
+
+_PLAIN_BOUNDS = {
+    "year": (-9999, 9999),
+    "monthOfYear": (1, 12),
+    "dayOfMonth": (1, 31),
+    "hourOfDay": (0, 23),
+    "minuteOfHour": (0, 59),
+    "secondOfMinute": (0, 59),
+    "millisOfSecond": (0, 999),
+}
+
+
+def _plain_millis(values: dict[str, int]) -> int | None:
+    """The short way for a year with a month, a day and a time in range; None for all else."""
+    if "year" not in values:
+        return None
+    for name, value in values.items():
+        low, high = _PLAIN_BOUNDS.get(name, (1, 0))
+        if not low <= value <= high:
+            return None
+    year, month, day = values["year"], values.get("monthOfYear", 1), values.get("dayOfMonth", 1)
+    if day > 28 and day > days_of_month(year, month):
+        return None
+    time = values.get("hourOfDay", 0) * _HOUR + values.get("minuteOfHour", 0) * _MINUTE
+    time += values.get("secondOfMinute", 0) * _SECOND + values.get("millisOfSecond", 0)
+    return days_from_civil(year, month, day) * MILLIS_OF_DAY + time
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ def test_numbers_of_a_structure_survive_coalesce() -> None:
 
 def test_null_in_null_out_beside_other_rows() -> None:
     _, rows = execute(
-        "SELECT date_parse(t, '%e %M %Y') FROM (VALUES (1, '5 May 2020'), (2, NULL), (3, '6 May 2020')) v(i, t) ORDER BY i"
+        "SELECT date_parse(t, '%e %M %Y') "
+        "FROM (VALUES (1, '5 May 2020'), (2, NULL), (3, '6 May 2020')) v(i, t) ORDER BY i"
     )
     assert rows == [["2020-05-05 00:00:00.000"], [None], ["2020-05-06 00:00:00.000"]]
