@@ -1,6 +1,6 @@
 """Runs one Trino query in process, for the score tool and the corpus tests.
 
-PYTHONPATH=/work/main .venv/bin/python ../shared/tools/score_trino_cases.py --executor tests.sql_executor:execute
+PYTHONPATH=. .venv/bin/python ../shared/tools/score_trino_cases.py --executor tests.sql_executor:execute
 """
 
 from __future__ import annotations

@@ -499,6 +499,16 @@ def special_form(name: str) -> Callable[[Analyser, tree.Call], Typed] | None:
     return _specials.get(name)
 
 
+def names_by_kind() -> dict[str, set[str]]:
+    """Names of all functions: scalar, aggregate, window, and special forms whose arguments are not plain values."""
+    load()
+    names: dict[str, set[str]] = {"scalar": set(), "aggregate": set(), "window": set(), "special form": set(_specials)}
+    for name, overloads in _functions.items():
+        for function in overloads:
+            names[function.kind].add(name)
+    return names
+
+
 def candidates(name: str) -> list[Function]:
     load()
     return _functions.get(name, [])
@@ -571,6 +581,9 @@ def lambda_types(match: Match, index: int, bindings: Bindings) -> tuple[TrinoTyp
 def bind_lambda_result(match: Match, index: int, body: TrinoType, bindings: Bindings) -> TrinoType | None:
     """Binds the lambda's result; returns the type the body has to be coerced to, None when it does not fit."""
     pattern = match.parameters[index].elements[-1]
+    bound = bindings.get(pattern.variable) if pattern.variable is not None else None
+    if bound is not None and body not in (bound, UNKNOWN):
+        return None  # Trino coerces arguments, not what a lambda answers
     if not _bind(pattern, body, bindings, exact=False):
         return None
     target = _substitute(pattern, bindings)
