@@ -265,7 +265,8 @@ def test_a_long_poll_ends_with_the_query(server: Server) -> None:
 
 def test_a_client_that_leaves_while_waiting_leaves_nothing_behind(server: Server) -> None:
     query_id = server.post("/query", json={"query": SLOW_QUERY}).json()["query_id"]
-    request = f"GET /v0/data_hist/status/{query_id}?wait_seconds=50 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: leaver\r\n\r\n"
+    path = f"/v0/data_hist/status/{query_id}?wait_seconds=50"
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: leaver\r\n\r\n"
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(request.encode())
