@@ -752,7 +752,10 @@ class Analyser(ExpressionAnalyser):
         return f"{scan.token} AS {alias}", fields
 
     def _aliased(self, node: tree.Aliased, around: Scope) -> tuple[str, list[Field]]:
-        sql, fields = self._relation(node.relation, around)
+        if isinstance(node.relation, tree.Unnest) and node.columns is not None:
+            sql, fields = self._unnest(node.relation, around, len(node.columns))
+        else:
+            sql, fields = self._relation(node.relation, around)
         visible = [field for field in fields if not field.is_hidden]
         qualifier = (node.alias.lower(),)
         if node.columns is not None:
@@ -815,7 +818,11 @@ class Analyser(ExpressionAnalyser):
         stop = f"CASE WHEN {step} < 0 THEN {values[1]} - 1 ELSE {values[1]} + 1 END"
         return f"range({values[0]}, {stop}, {step}) AS {alias}(c0)", [Field("sequential_number", BIGINT, f"{alias}.c0")]
 
-    def _unnest(self, node: tree.Unnest, around: Scope) -> tuple[str, list[Field]]:
+    def _unnest(self, node: tree.Unnest, around: Scope, alias_count: int | None = None) -> tuple[str, list[Field]]:
+        """Arrays of rows become a column per field as in Trino, unless the alias list names one column per array.
+
+        That older form is what Athena's own documentation uses: `UNNEST(people) AS t(person)`.
+        """
         level, scope = self.level, self.scope
         self.level = Level(forbids_aggregates="UNNEST")
         self.scope = Scope(around.fields, around.parent, None)
@@ -825,6 +832,9 @@ class Analyser(ExpressionAnalyser):
         finally:
             self.level, self.scope = level, scope
         is_lateral = self._is_correlated(mark, around)
+        keeps_rows = alias_count == node.with_ordinality + sum(
+            2 if value.type.base == "map" else 1 for value in values
+        ) and alias_count != node.with_ordinality + sum(_unnested_width(value.type) for value in values)
         inner: list[str] = []
         columns: list[tuple[str, str | None, TrinoType]] = []
         lengths: list[str] = []
@@ -833,7 +843,7 @@ class Analyser(ExpressionAnalyser):
             if trino_type.base == "array":
                 inner.append(f"unnest({value.sql}) AS u{i}")
                 lengths.append(f"coalesce(len({value.sql}), 0)")
-                if trino_type.element.base == "row":
+                if trino_type.element.base == "row" and not keeps_rows:
                     pairs = zip(trino_type.element.names, trino_type.element.elements, strict=True)
                     columns.extend((f"(u{i}).f{j}", name, element) for j, (name, element) in enumerate(pairs))
                 else:
@@ -841,7 +851,7 @@ class Analyser(ExpressionAnalyser):
             elif trino_type.base == "map":
                 inner.append(f"unnest(map_keys({value.sql})) AS u{i}")
                 inner.append(f"unnest(map_values({value.sql})) AS v{i}")
-                lengths.append(f"coalesce(cardinality({value.sql}), 0)")
+                lengths.append(f"coalesce(CAST(cardinality({value.sql}) AS BIGINT), 0)")
                 columns.append((f"u{i}", None, trino_type.key))
                 columns.append((f"v{i}", None, trino_type.value))
             else:
@@ -940,6 +950,14 @@ class Analyser(ExpressionAnalyser):
         rest = [field for field in [*left, *right] if id(field) not in taken]
         sql = f"{left_sql} {word} {_grouped(right_sql, node.right)} ON {' AND '.join(conditions)}"
         return sql, [*merged, *rest]
+
+
+def _unnested_width(trino_type: TrinoType) -> int:
+    if trino_type.base == "map":
+        return 2
+    if trino_type.base == "array" and trino_type.element.base == "row":
+        return len(trino_type.element.elements)
+    return 1
 
 
 def _is_lateral(node: tree.RelationNode) -> bool:

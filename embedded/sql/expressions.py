@@ -605,24 +605,37 @@ class ExpressionAnalyser:
         if not isinstance(match, Match):
             raise self.unresolved(name, arguments, node, is_ambiguous=match == "ambiguous")
         bindings = dict(match.bindings)
-        typed: list[Typed] = []
-        for index, argument in enumerate(arguments):
-            if isinstance(argument, tree.Lambda):
-                parameter_types = registry.lambda_types(match, index, bindings)
-                body = self.lambda_body(argument, parameter_types)
-                target = registry.bind_lambda_result(match, index, body.type, bindings)
-                if target is None:
-                    raise self.unresolved(name, arguments, node, is_ambiguous=False)
-                coerced = coerce(body, target)
-                function_type = TrinoType("function", (), (*parameter_types, target))
-                typed.append(Typed(coerced.sql, function_type, body.literal, False, body.parameters))
-            else:
-                wanted = match.types[index]
-                assert wanted is not None
-                typed.append(coerce(argument, wanted))
+        typed = self._bound_arguments(match, arguments, bindings, name, node)
         result = registry.result_type(match, bindings)
         invocation = Invocation(match.function, typed, result, bindings, self, node, modifiers)  # type: ignore[arg-type]  # self is the Analyser
         return Typed(match.function.emit(invocation), result)
+
+    def _bound_arguments(
+        self,
+        match: Match,
+        arguments: Sequence[Typed | tree.Lambda],
+        bindings: registry.Bindings,
+        name: str,
+        node: tree.Expression,
+    ) -> list[Typed]:
+        """The arguments in the types the function wants; `bindings` grows by what the lambdas answer."""
+        typed: list[Typed] = []
+        for index, argument in enumerate(arguments):
+            if not isinstance(argument, tree.Lambda):
+                typed.append(coerce(argument, registry.argument_type(match, index, bindings)))
+                continue
+            parameter_types = registry.lambda_types(match, index, bindings)
+            body = self.lambda_body(argument, parameter_types)
+            target = registry.bind_lambda_result(match, index, body.type, bindings)
+            if target is None:
+                raise self.unresolved(name, arguments, node, is_ambiguous=False)
+            if registry.lambda_types(match, index, bindings) != parameter_types:
+                # the answer widened a type that the lambda's own parameters bear: begin again with the wider one
+                return self._bound_arguments(match, arguments, bindings, name, node)
+            coerced = coerce(body, target)
+            function_type = TrinoType("function", (), (*parameter_types, target))
+            typed.append(Typed(coerced.sql, function_type, body.literal, False, body.parameters))
+        return typed
 
     def unresolved(
         self, name: str, arguments: Sequence[Typed | tree.Lambda], node: tree.Expression, *, is_ambiguous: bool

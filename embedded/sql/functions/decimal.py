@@ -36,6 +36,9 @@ def decimal_arithmetic(operator: str, left: Typed, right: Typed) -> Typed:
 @sql_function("trino_decimal_arithmetic", ["VARCHAR", "VARCHAR", "VARCHAR", "INTEGER"], "VARCHAR")
 def decimal_text_arithmetic(operator: str, left: str, right: str, scale: int) -> str:
     a, b = Decimal(left), Decimal(right)
+    if operator in ("+", "-") and max(abs(a), abs(b)).scaleb(scale) >= 2**127:
+        # Trino brings both sides to the scale of the result first
+        raise TrinoError("NUMERIC_VALUE_OUT_OF_RANGE", "Decimal overflow")
     if operator == "+":
         found = _CONTEXT.add(a, b)
     elif operator == "-":

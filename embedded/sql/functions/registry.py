@@ -578,12 +578,22 @@ def lambda_types(match: Match, index: int, bindings: Bindings) -> tuple[TrinoTyp
     return tuple(_substitute(element, bindings) for element in match.parameters[index].elements[:-1])
 
 
+def argument_type(match: Match, index: int, bindings: Bindings) -> TrinoType:
+    """The type an argument is coerced to; wider than at first where a lambda's answer widened a variable."""
+    pattern, found = match.parameters[index], match.types[index]
+    assert found is not None
+    return _substitute(pattern, bindings) if _variables(pattern) else found
+
+
 def bind_lambda_result(match: Match, index: int, body: TrinoType, bindings: Bindings) -> TrinoType | None:
     """Binds the lambda's result; returns the type the body has to be coerced to, None when it does not fit."""
     pattern = match.parameters[index].elements[-1]
     bound = bindings.get(pattern.variable) if pattern.variable is not None else None
     if bound is not None and body not in (bound, UNKNOWN):
-        return None  # Trino coerces arguments, not what a lambda answers
+        # Trino coerces arguments, not what a lambda answers; but it may widen the variable and try again
+        wider = common_super_type(bound, body)
+        if wider is None or wider == bound:
+            return None
     if not _bind(pattern, body, bindings, exact=False):
         return None
     target = _substitute(pattern, bindings)
