@@ -1,6 +1,8 @@
 """The application for a process manager: `gunicorn 'api.asgi:application()' -k uvicorn_worker.UvicornWorker`.
 
-It cannot see which address the manager binds, so it wants an API key to exist, whatever the address.
+It cannot see which address the manager binds, so it wants an API key to exist, whatever the address. One worker: the
+embedded engine uses all cores by itself, and a data directory is served by one process. A worker that takes over from
+another (a reload) waits for that one to end.
 """
 
 from __future__ import annotations
@@ -20,4 +22,4 @@ def application() -> Any:
     """The ASGI application, configured by the environment. Raises SettingsError while no key exists."""
     settings = replace(Settings.from_environment(), host=ANY_ADDRESS)
     log = json_log(sys.stderr.buffer, settings.log_level)
-    return application_of(open_world(settings, log), log)
+    return application_of(open_world(settings, log, patience_seconds=settings.shutdown_seconds + 5), log)

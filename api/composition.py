@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from api.metrics import Reading
 from api.settings import Settings
 from embedded.athena import Athena
 from embedded.athena_catalogue import QueryCatalogue
+from embedded.directory_lock import DirectoryLock
 from embedded.glue import Glue
 from embedded.s3 import S3
 from embedded.sql.errors import TrinoError
@@ -41,7 +41,7 @@ from service.queries import QueryService, QueryServiceSettings
 from service.scheduler import SchedulerLimits
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
-from service.tokens import SECRET_BYTES, TokenSigner
+from service.tokens import TokenSigner, load_or_create_secret
 
 DATABASE = "data_hist"
 LAKE_BUCKET = "data-hist-lake"
@@ -80,6 +80,7 @@ class Lake:
 class World:
     """The whole embedded service. Start the query service in an event loop; `close` what it leaves open afterwards."""
 
+    lock: DirectoryLock
     lake: Lake
     athena: Athena
     engine: MeteredEngine
@@ -114,6 +115,7 @@ class World:
             self.request_events.close()
         self.athena.close()
         self.lake.close()
+        self.lock.release()
 
     def record(self, exchange: Exchange, duration_seconds: float) -> None:
         """One answered request as an event of the lake. Probes and scrapes are left out: they would drown the rest."""
@@ -223,8 +225,20 @@ def open_lake(data_dir: Path, *, clock: Clock = utc_now) -> Lake:
     )
 
 
-def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now) -> World:
-    """The embedded service of a data directory, not started yet."""
+def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, patience_seconds: float = 0) -> World:
+    """The embedded service of a data directory, not started yet.
+
+    Raises DirectoryInUse when another process serves the directory, still after `patience_seconds`.
+    """
+    with ExitStack() as undo:
+        lock = DirectoryLock(data_dir, patience_seconds=patience_seconds)
+        undo.callback(lock.release)
+        world = _world(lock, data_dir, settings, clock)
+        undo.pop_all()
+    return world
+
+
+def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock) -> World:
     lake = open_lake(data_dir, clock=clock)
     athena = Athena(
         glue=lake.glue,
@@ -250,7 +264,7 @@ def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now
         store=store,
         engine=engine,
         spools=Spools(data_dir / "spool"),
-        signer=TokenSigner(token_secret(data_dir / "secret")),
+        signer=TokenSigner(load_or_create_secret(data_dir / "secret")),
         ownership=LocalOwnership(data_dir / "owners"),
         clock=clock,
         settings=QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),
@@ -260,23 +274,7 @@ def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now
         sink = LakeEventSink(lake.s3, lake.glue, lake.ledger, lake.tables[EVENTS_TABLE], clock=clock)
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
-    return World(lake, athena, engine, store, query_service, request_events, settings)
-
-
-def token_secret(path: Path) -> bytes:
-    """The key that signs paging tokens: made once, readable by the owner only, the same for every process."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    if not path.exists():
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-        with suppress(FileExistsError):
-            os.link(draft, path)  # the first process wins; a rename would let the last one win
-        draft.unlink()
-    secret = path.read_bytes()
-    if len(secret) < SECRET_BYTES:
-        raise ValueError(f"{path} is too short to be a secret; delete it, and paging tokens given out so far end")
-    return secret
+    return World(lock, lake, athena, engine, store, query_service, request_events, settings)
 
 
 def _size_bytes(folder: Path) -> int:

@@ -124,6 +124,7 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "size_bytes": table.size_bytes,
         "first_partition": table.first_partition,
         "last_partition": table.last_partition,
+        "missing_partition_count_24_hours": table.missing_partition_count_24_hours,
     }
     for name in ("newest_createdtimestamp", "last_arrival_at"):
         moment = getattr(table, name)
@@ -136,7 +137,6 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "columns": [dataclasses.asdict(column) for column in table.columns],
         "partition_keys": list(table.partition_keys),
         "freshness": _without_none(freshness),
-        **table.extra,
     }
 
 

@@ -20,6 +20,7 @@ from api.app import create_app
 from api.composition import World, build_embedded
 from api.logs import Log, json_log, route_library_logs
 from api.settings import Settings, SettingsError, unknown_settings
+from embedded.directory_lock import DirectoryInUse
 
 KEEP_ALIVE_SECONDS = 75
 
@@ -33,12 +34,19 @@ def require_safe_address(settings: Settings, world: World) -> None:
         )
 
 
-def open_world(settings: Settings, log: Log) -> World:
-    """The embedded world of these settings, not started. Raises SettingsError when its address is not safe."""
+def open_world(settings: Settings, log: Log, *, patience_seconds: float = 0) -> World:
+    """The embedded world of these settings, not started.
+
+    Raises SettingsError when its address is not safe, or another process still serves its data directory after
+    `patience_seconds`.
+    """
     route_library_logs(log, settings.log_level)
     for sentence in unknown_settings(os.environ):
         log.warning("unknown setting", detail=sentence)
-    world = build_embedded(settings.data_dir, settings)
+    try:
+        world = build_embedded(settings.data_dir, settings, patience_seconds=patience_seconds)
+    except DirectoryInUse as error:
+        raise SettingsError(str(error)) from error
     try:
         require_safe_address(settings, world)
     except SettingsError:

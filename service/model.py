@@ -7,7 +7,7 @@ Times are aware datetimes in UTC; `*_ms` are milliseconds (a duration, or since 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -270,7 +270,11 @@ class ColumnDescription:
 
 @dataclass(frozen=True)
 class TableDescription:
-    """A table as GET /tables tells it. Freshness is from the partition ledger; None when nothing was registered."""
+    """A table as GET /tables tells it. Freshness is from the partition ledger; None when nothing was registered.
+
+    `missing_partition_count_24_hours`: partitions that are not there between the first and the newest one of the 24
+    hours that end with the newest: a hint at gaps, as a service may have been silent.
+    """
 
     name: str
     database: str
@@ -285,4 +289,4 @@ class TableDescription:
     last_partition: str | None = None
     newest_createdtimestamp: datetime | None = None
     last_arrival_at: datetime | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
+    missing_partition_count_24_hours: int = 0

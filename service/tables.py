@@ -55,5 +55,5 @@ def table_description(spec: TableSpec, ledger: Ledger) -> TableDescription:
         last_partition=freshness.newest_partition,
         newest_createdtimestamp=None if newest_ms is None else _EPOCH + timedelta(milliseconds=newest_ms),
         last_arrival_at=freshness.last_arrival,
-        extra={"missing_partition_count_24_hours": freshness.missing_partition_count},
+        missing_partition_count_24_hours=freshness.missing_partition_count,
     )

@@ -108,9 +108,12 @@ class TokenSigner:
 
 
 def load_or_create_secret(path: Path) -> bytes:
-    """The secret in the file `path`, made at the first call (mode 0600). Safe when several processes start at once."""
+    """The secret in the file `path`, made at the first call (mode 0600). Safe when several processes start at once.
+
+    Raises ValueError for a file that was cut.
+    """
     with suppress(FileNotFoundError):
-        return path.read_bytes()
+        return _whole(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -121,4 +124,11 @@ def load_or_create_secret(path: Path) -> bytes:
     with suppress(FileExistsError):  # a process that was quicker has made it: its secret is the one
         os.link(draft, path)
     draft.unlink()
-    return path.read_bytes()
+    return _whole(path)
+
+
+def _whole(path: Path) -> bytes:
+    secret = path.read_bytes()
+    if len(secret) < SECRET_BYTES:
+        raise ValueError(f"{path} is too short to be a secret; delete it, and paging tokens given out so far end")
+    return secret

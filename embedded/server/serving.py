@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # ships no types
 
+from embedded.directory_lock import DirectoryInUse, DirectoryLock
 from embedded.server.application import create_app
 
 if TYPE_CHECKING:
@@ -108,7 +109,15 @@ def serve(host: str, port: int, data_dir: Path, *, thread_count: int = THREAD_CO
 
 
 def run(host: str, port: int, data_dir: Path, thread_count: int) -> None:
-    """Serves until interrupted, in this process; nothing must have imported duckdb. Port 0 takes a free one."""
+    """Serves until interrupted, in this process; nothing must have imported duckdb. Port 0 takes a free one.
+
+    Ends the program when another process serves the data directory. The worker inherits the lock.
+    """
+    try:
+        lock = DirectoryLock(data_dir)
+    except DirectoryInUse as error:
+        sys.stderr.write(f"data-hist: {error}\n")
+        raise SystemExit(2) from None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=512)
     listener.set_inheritable(True)
@@ -131,4 +140,7 @@ def run(host: str, port: int, data_dir: Path, thread_count: int) -> None:
         "loglevel": "warning",
         "control_socket_disable": True,
     }
-    _Server(DataDirectory(data_dir), options).run()
+    try:
+        _Server(DataDirectory(data_dir), options).run()
+    finally:
+        lock.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import stat
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from api.asgi import application
-from api.composition import World, build_embedded, token_secret
+from api.composition import World, build_embedded
 from api.exchange import Exchange
-from api.server import require_safe_address
+from api.logs import json_log
+from api.server import open_world, require_safe_address
 from api.settings import Settings, SettingsError
+from embedded.directory_lock import DirectoryInUse
 from service.errors import QueryFailed, StatementError
 from service.model import OPERATOR, QueryRequest
 
@@ -27,19 +29,18 @@ def world(tmp_path: Path) -> Iterator[World]:
     built.close()
 
 
-def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    first = token_secret(path)
-    assert token_secret(path) == first
-    assert len(first) >= 32
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == ["secret"]
+def test_a_directory_that_is_served_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(DirectoryInUse):
+        build_embedded(tmp_path / "data", Settings(data_dir=tmp_path / "data"))
+    with pytest.raises(SettingsError, match="served by process"):
+        open_world(Settings(data_dir=tmp_path / "data"), json_log(io.BytesIO(), "info"))
 
 
-def test_a_secret_that_was_cut_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"short")
-    with pytest.raises(ValueError, match="too short"):
-        token_secret(tmp_path / "secret")
+def test_a_start_that_fails_lets_go_of_the_directory(tmp_path: Path) -> None:
+    exposed = Settings(data_dir=tmp_path / "data", host="0.0.0.0")
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="keys create"):
+            open_world(exposed, json_log(io.BytesIO(), "info"))
 
 
 def test_nothing_in_the_data_directory_knows_where_it_lies(tmp_path: Path) -> None:

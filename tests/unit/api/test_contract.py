@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from api.contract import json_schema, load_contract, resolve
+from api.rendering import table_document
 from service import model
 
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 CONTRACT = load_contract()
 OPERATIONS = [
     (method, path, operation) for path, methods in CONTRACT["paths"].items() for method, operation in methods.items()
@@ -101,6 +104,29 @@ def test_defaults_and_limits_are_those_of_the_service() -> None:
 def test_vocabulary_is_that_of_the_service() -> None:
     assert schema("QueryStatus")["enum"] == [status.value for status in model.QueryStatus]
     assert set(schema("Statistics")["properties"]) == {field.name for field in dataclasses.fields(model.Statistics)}
+
+
+def test_a_table_is_told_in_members_of_the_contract_only() -> None:
+    told = table_document(
+        model.TableDescription(
+            name="events",
+            database="data_hist",
+            description="what happened",
+            location="s3://data-hist-lake/secor/events/",
+            columns=(model.ColumnDescription("servicename", "string", "which service"),),
+            partition_keys=("dt",),
+            first_partition="dt=2026-11-22",
+            last_partition="dt=2026-11-22",
+            newest_createdtimestamp=NOW,
+            last_arrival_at=NOW,
+            missing_partition_count_24_hours=3,
+        )
+    )
+    properties = schema("Table")["properties"]
+    assert set(told) == set(properties)
+    assert set(told["freshness"]) == set(properties["freshness"]["properties"])
+    assert set(told["columns"][0]) == set(properties["columns"]["items"]["properties"])
+    assert told["freshness"]["missing_partition_count_24_hours"] == 3
 
 
 def test_examples_fit_their_schemas() -> None:

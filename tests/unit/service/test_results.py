@@ -227,3 +227,6 @@ def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
     with pytest.raises(ValueError, match="32 bytes"):
         TokenSigner(b"short")
+    path.write_bytes(b"cut")
+    with pytest.raises(ValueError, match="too short"):
+        load_or_create_secret(path)
