@@ -17,6 +17,7 @@ _WIDTHS = {"8": "tinyint", "16": "smallint", "32": "integer", "64": "bigint"}
 _OVERFLOW = re.compile(
     r"Overflow in (addition|subtraction|multiplication|negation|division) of (?:INT(\d+) )?\((.*?)\)"
 )
+_BEYOND_TIME = re.compile(r"not in timestamp range|[Tt]imestamp microseconds out of range|Date out of range")
 _NARROWED = re.compile(r"Type INT(\d+) with value (\S+) can't be cast .* destination type INT(\d+)")
 
 
@@ -30,6 +31,8 @@ def trino_error(error: BaseException) -> TrinoError:
         return TrinoError(match[2], match[3])
     if isinstance(error, duckdb.OutOfRangeException):
         return _out_of_range(text)
+    if isinstance(error, duckdb.ConversionException) and _BEYOND_TIME.search(text):
+        return TrinoError("NUMERIC_VALUE_OUT_OF_RANGE", "Timestamp out of range")
     if isinstance(error, duckdb.ConversionException):
         narrowed = _NARROWED.search(text)
         if narrowed is not None and narrowed[1] == "128":

@@ -96,7 +96,7 @@ def _strftime(element: joda.Element) -> str | None:
     return None
 
 
-def _native_printing(pattern: joda.Pattern, local: str, offset: str, zone: str) -> str | None:
+def native_printing(pattern: joda.Pattern, local: str, offset: str, zone: str) -> str | None:
     """DuckDB SQL that prints by this pattern, None when a part of it cannot be said so."""
     pieces: list[str] = []
     codes = ""
@@ -153,7 +153,7 @@ def _printed(
             local = f"trino_to_millis({local})"
         offset = f"trino_zone_offset({parts.instant}, {parts.zone})" if parts.is_zoned else "CAST(0 AS BIGINT)"
         by_row = slow(f"trino_millis({local})", f"({offset} // 1000)", parts.zone, pattern.sql)
-        native = None if compiled is None else _native_printing(compiled, local, offset, parts.zone)
+        native = None if compiled is None else native_printing(compiled, local, offset, parts.zone)
         if native is None:
             return f"CASE WHEN {parts.sql} IS NULL OR ({pattern.sql}) IS NULL THEN NULL ELSE {by_row} END"
         return guarded(parts, f"CASE WHEN year({local}) BETWEEN 1 AND 9999 THEN {native} ELSE {by_row} END")
@@ -194,9 +194,42 @@ def format_datetime(call: Invocation) -> str:
     )
 
 
+# --------------------------------------------------------------------------------------------- Java's toString
+
+macro(
+    "trino_java_fraction(f)",
+    "CASE WHEN f = 0 THEN '' WHEN f % 1000000 = 0 THEN '.' || lpad(CAST(f // 1000000 AS VARCHAR), 3, '0') "
+    "WHEN f % 1000 = 0 THEN '.' || lpad(CAST(f // 1000 AS VARCHAR), 6, '0') "
+    "ELSE '.' || lpad(CAST(f AS VARCHAR), 9, '0') END",
+)
+macro(
+    "trino_java_clock(nanos)",
+    "strftime(make_timestamp(nanos // 1000), '%H:%M') || CASE WHEN nanos % 60000000000 = 0 THEN '' "
+    "ELSE strftime(make_timestamp(nanos // 1000), ':%S') || trino_java_fraction(nanos % 1000000000) END",
+)
+
+
+def java_text(value: Typed) -> str:
+    """What Java's LocalTime, LocalDateTime and ZonedDateTime print: what format('%s') shows of times and timestamps."""
+
+    def body(parts: Parts) -> str:
+        if parts.type.base == "time":
+            return f"trino_java_clock(trino_floor_div({parts.sql} + 500, 1000) % 86400000000000)"
+        local = parts.local
+        nanos = f"trino_floor_mod(epoch_us({local}), 86400000000) * 1000 + ({parts.picos} + 500) // 1000"
+        text = f"trino_iso_date({local}) || 'T' || trino_java_clock({nanos})"
+        if not parts.is_zoned:
+            return f"({text})"
+        offset = f"trino_zone_offset({parts.instant}, {parts.zone})"
+        shown = f"CASE WHEN {offset} = 0 THEN 'Z' ELSE trino_zone_offset_text({offset}, ':') END"
+        region = f"CASE WHEN {parts.zone}[1] IN ('+', '-') THEN '' ELSE '[' || {parts.zone} || ']' END"
+        return f"({text} || {shown} || {region})"
+
+    return taken(value, body)
+
+
 # --------------------------------------------------------------------------------------------- parsing
 
-_TWO = "[0-9]{2}"
 _PARSED_NUMBERS = {  # for exactly as many digits as are printed
     ("year", 4): ("[0-9]{4}", "%Y"),
     ("monthOfYear", 2): ("(0[1-9]|1[0-2])", "%m"),
@@ -273,7 +306,7 @@ macro(
 
 
 def zoned(parsed: str, zone: str = "'UTC'") -> str:
-    """A timestamp with time zone from the STRUCT(l, o) of a parse: local milliseconds, offset in them or else a zone."""
+    """A timestamp with time zone from the STRUCT(l, o) of a parse: local milliseconds, their offset or else a zone."""
     return f"(list_transform([{parsed}], lambda zoned_: trino_zoned(zoned_, {zone}))[1])"
 
 

@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from embedded.sql.errors import TrinoError
+from embedded.sql.functions.datetime_format import java_text
 from embedded.sql.functions.registry import python_call, special
 from embedded.sql.text import text_expression
 from embedded.sql.typed import Typed
@@ -38,6 +39,8 @@ def format_(analyser: Analyser, node: tree.Call) -> Typed:
         kind = argument.type
         if kind.base in _AS_IS or (kind.base == "timestamp" and kind.precision <= 6):
             values.append(argument)
+        elif kind.base in ("time", "timestamp", "timestamp with time zone"):
+            values.append(Typed(java_text(argument), VARCHAR))
         else:
             values.append(Typed(text_expression(argument.sql, kind), VARCHAR))
     return Typed(python_call(analyser, _checked, values, VARCHAR, null_call=True, key=str(len(values))), VARCHAR)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from embedded.sql.functions.datetime_field import utc_picos
 from embedded.sql.functions.datetime_value import Parts, built, taken
-from embedded.sql.functions.registry import Bindings, Invocation, emits, error_sql, macro, scalar
+from embedded.sql.functions.registry import Bindings, Invocation, aggregate, emits, error_sql, macro, scalar
 from embedded.sql.types import TrinoType
 
 DAY = "interval day to second"
@@ -156,3 +156,11 @@ def difference_of_times(call: Invocation) -> str:
         return taken(call.arguments[1], body, "dt2_")
 
     return taken(call.arguments[0], with_left, "dt1_")
+
+
+# --------------------------------------------------------------------------------------------- aggregates
+
+for _interval, _physical in ((DAY, "BIGINT"), (MONTH, "INTEGER")):
+    aggregate(f"sum({_interval}) -> {_interval}", f"CAST(@sum({{0}}) AS {_physical})")
+    # Java's Math.round of the mean
+    aggregate(f"avg({_interval}) -> {_interval}", f"CAST(floor(@avg({{0}}) + 0.5) AS {_physical})")
