@@ -43,12 +43,12 @@ aws: install  ## the embedded Athena, Glue and S3 for AWS clients on 127.0.0.1:8
 test: $(VENV)/installed-dev  ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-check: $(VENV)/installed-dev  ## format, lint, types, import rules, contract
+check: $(VENV)/installed-dev  ## format, lint, types, import rules, contract, promises of the documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/openapi-spec-validator openapi/v0.yaml
+	$(BIN)/python -m pytest -q tests/unit/api/test_contract.py tests/project
 
 format: $(VENV)/installed-dev  ## let ruff lay the code out
 	$(BIN)/ruff format .
