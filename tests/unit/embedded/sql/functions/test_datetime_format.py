@@ -11,7 +11,40 @@ from embedded.sql.functions import joda
 from embedded.sql.functions.datetime_format import native_parsing, native_printing
 from tests.sql_executor import connection
 
-_JODA_ELEMENTS = ["yyyy", "yy", "M", "MM", "MMM", "MMMM", "d", "dd", "H", "HH", "h", "hh", "K", "k", "m", "mm", "s", "ss", "SSS", "SSSSSS", "a", "E", "EEEE", "D", "DDD", "w", "ww", "e", "xxxx", "YYYY", "'T'", "/"]
+_JODA_ELEMENTS = [
+    "yyyy",
+    "yy",
+    "M",
+    "MM",
+    "MMM",
+    "MMMM",
+    "d",
+    "dd",
+    "H",
+    "HH",
+    "h",
+    "hh",
+    "K",
+    "k",
+    "m",
+    "mm",
+    "s",
+    "ss",
+    "SSS",
+    "SSSSSS",
+    "a",
+    "E",
+    "EEEE",
+    "D",
+    "DDD",
+    "w",
+    "ww",
+    "e",
+    "xxxx",
+    "YYYY",
+    "'T'",
+    "/",
+]
 
 
 def _moments() -> list[int]:
