@@ -1,22 +1,567 @@
-"""Trino functions: aggregates."""
+"""Trino functions: aggregates.
+
+Where DuckDB has no aggregate of that meaning, the values are collected (`list`, with the call's DISTINCT, ORDER BY,
+FILTER and OVER) and a scalar expression over the list makes the answer.
+
+Approximate functions answer exactly: approx_distinct counts, approx_percentile takes the value at floor(p * n) in
+order (what Trino's t-digest answers while it holds single values), approx_most_frequent counts everything.
+"""
 
 from __future__ import annotations
 
-from embedded.sql.functions.registry import aggregate
-from embedded.sql.types import decimal
+import dataclasses
+from decimal import Decimal
+
+from embedded.sql.comparison import has_plain_identity, identity_key, sort_key
+from embedded.sql.functions.registry import Invocation, aggregate, alias, emits, error_sql, macro, sql_function
+from embedded.sql.physical import physical_type, text_literal
+from embedded.sql.typed import Typed, once
+from embedded.sql.types import UNKNOWN, TrinoType, decimal
+
+_MAXIMUM_N = 10_000
+
+
+def narrowed(call: Invocation, condition: str) -> Invocation:
+    """The call with `condition` added to its FILTER."""
+    assert call.modifiers is not None
+    filters = f"({call.modifiers.filter}) AND {condition}" if call.modifiers.filter else condition
+    return dataclasses.replace(call, modifiers=dataclasses.replace(call.modifiers, filter=filters))
+
+
+def bound(value: str, name: str, body: str) -> str:
+    """`body` with `name` standing for `value`, evaluated once."""
+    return f"(list_transform([{value}], lambda {name}: {body})[1])"
+
+
+def _once(sql: str, name: str, template: str) -> str:
+    """`template` over a value of a row, in place when it is short."""
+    return once(Typed(sql, UNKNOWN), template, name)
+
+
+# ------------------------------------------------------------------------------------------- count, sum, average
 
 aggregate("count() -> bigint", "count(*)")
 aggregate("count(T) -> bigint", "count({0})")
+aggregate("count_if(boolean) -> bigint", "count(CASE WHEN {0} THEN 1 END)")
 aggregate("sum(bigint) -> bigint", "CAST(@sum({0}) AS BIGINT)")
 aggregate("sum(double) -> double", "sum({0})")
-aggregate("sum(real) -> real", "CAST(@sum({0}) AS FLOAT)")
-aggregate(
-    "sum(decimal(p,s)) -> decimal",
-    "CAST(@sum({0}) AS {result})",
-    result=lambda bindings, _: decimal(38, bindings["s"]),
-)
+aggregate("sum(real) -> real", "CAST(@sum(CAST({0} AS DOUBLE)) AS FLOAT)")
+
+#: A sum of more than 38 digits that still fits DuckDB's 128 bits is not an error there; below, 10^14 values are safe.
+_SAFE_SUM_PRECISION = 24
+
+
+@emits("sum(decimal(p,s)) -> decimal", kind="aggregate", result=lambda bindings, _: decimal(38, bindings.get("s", 0)))
+def sum_of_decimals(call: Invocation) -> str:
+    total = call.aggregate("sum", call[0])
+    if call.bindings["p"] <= _SAFE_SUM_PRECISION:
+        return f"CAST({total} AS {call.physical})"
+    text = "replace(ltrim(CAST(total_ AS VARCHAR), '-'), '.', '')"
+    failed = error_sql("NUMERIC_VALUE_OUT_OF_RANGE", "'Decimal overflow'", call.physical)
+    return bound(total, "total_", f"CASE WHEN length(ltrim({text}, '0')) > 38 THEN {failed} ELSE total_ END")
+
+
 aggregate("avg(bigint) -> double", "avg({0})")
 aggregate("avg(double) -> double", "avg({0})")
-aggregate("min(T) -> T where T: orderable", "min({0})")
-aggregate("max(T) -> T where T: orderable", "max({0})")
+aggregate("avg(real) -> real", "CAST(@avg(CAST({0} AS DOUBLE)) AS FLOAT)")
+
+#: Quotient of an unscaled sum and a count, rounded half up (away from zero).
+macro(
+    "trino_rounded_quotient(total, number)",
+    "CASE WHEN total < 0 THEN -1 ELSE 1 END * "
+    "(abs(total) // number + CASE WHEN 2 * (abs(total) % number) >= number THEN 1 ELSE 0 END)",
+)
+#: Digits of an unscaled number with the point set `scale` digits from the right.
+macro(
+    "trino_scaled_text(unscaled, scale)",
+    "CASE WHEN unscaled < 0 THEN '-' ELSE '' END || CASE WHEN scale = 0 THEN CAST(abs(unscaled) AS VARCHAR) "
+    "ELSE CAST(abs(unscaled) // CAST('1' || repeat('0', scale) AS HUGEINT) AS VARCHAR) || '.' "
+    "|| lpad(CAST(abs(unscaled) % CAST('1' || repeat('0', scale) AS HUGEINT) AS VARCHAR), scale, '0') END",
+)
+
+
+@emits("avg(decimal(p,s)) -> decimal(p,s)", kind="aggregate")
+def average_of_decimals(call: Invocation) -> str:
+    unscaled = f"CAST(replace(CAST({call.aggregate('sum', call[0])} AS VARCHAR), '.', '') AS HUGEINT)"
+    number = f"CAST({call.aggregate('count', call[0])} AS HUGEINT)"
+    quotient = "trino_rounded_quotient(avg_.total, avg_.number)"
+    body = (
+        f"CASE WHEN avg_.total IS NULL THEN NULL "
+        f"ELSE CAST(trino_scaled_text({quotient}, {call.result.scale}) AS {call.physical}) END"
+    )
+    return bound(f"struct_pack(total := {unscaled}, number := {number})", "avg_", body)
+
+
+#: Java's Math.round: halves go up.
+aggregate(
+    "avg(interval day to second) -> interval day to second", "CAST(floor(@avg(CAST({0} AS DOUBLE)) + 0.5) AS BIGINT)"
+)
+aggregate(
+    "avg(interval year to month) -> interval year to month", "CAST(floor(@avg(CAST({0} AS DOUBLE)) + 0.5) AS INTEGER)"
+)
+
+
+@emits("geometric_mean(bigint) -> double", "geometric_mean(double) -> double", kind="aggregate")
+def geometric_mean(call: Invocation) -> str:
+    return f"exp({call.aggregate('avg', _logarithm(call[0]))})"
+
+
+@emits("geometric_mean(real) -> real", kind="aggregate")
+def geometric_mean_of_reals(call: Invocation) -> str:
+    return f"CAST(exp({call.aggregate('avg', _logarithm(call[0]))}) AS FLOAT)"
+
+
+def _logarithm(sql: str) -> str:
+    """Natural logarithm as Java has it: -Infinity of zero, NaN of negative numbers."""
+    return _once(
+        f"CAST({sql} AS DOUBLE)",
+        "ln_",
+        "CASE WHEN {0} > 0 THEN ln({0}) WHEN {0} = 0 THEN CAST('-Infinity' AS DOUBLE) "
+        "WHEN {0} IS NOT NULL THEN CAST('NaN' AS DOUBLE) END",
+    )
+
+
+# ------------------------------------------------------------------------------------------- booleans, bits, any
+
+aggregate("bool_and(boolean) -> boolean", "bool_and({0})")
+aggregate("bool_or(boolean) -> boolean", "bool_or({0})")
+alias("every", "bool_and")
+aggregate("bitwise_and_agg(bigint) -> bigint", "bit_and({0})")
+aggregate("bitwise_or_agg(bigint) -> bigint", "bit_or({0})")
+aggregate("bitwise_xor_agg(bigint) -> bigint", "bit_xor({0})")
+aggregate("any_value(T) -> T", "any_value({0})")
+aggregate("arbitrary(T) -> T", "any_value({0})")
 aggregate("array_agg(T) -> array(T)", "list({0})")
+
+# ------------------------------------------------------------------------------------------- least and greatest
+#
+# NaN is greater than everything to min and min_by and less than everything to max and max_by; DuckDB's NaN is
+# greatest, so that the greatest number is looked for among numbers first.
+
+
+def _number_or_null(sql: str) -> str:
+    return _once(sql, "nan_", "CASE WHEN isnan({0}) THEN NULL ELSE {0} END")
+
+
+@emits("min(T) -> T where T: orderable", kind="aggregate")
+def minimum(call: Invocation) -> str:
+    value = call.arguments[0]
+    key = sort_key(value.sql, value.type)
+    return call.aggregate("min", value.sql) if key == value.sql else call.aggregate("arg_min", value.sql, key)
+
+
+@emits("max(T) -> T where T: orderable", kind="aggregate")
+def maximum(call: Invocation) -> str:
+    value = call.arguments[0]
+    if value.type.is_floating:
+        numbers = call.aggregate("max", _number_or_null(value.sql))
+        return f"coalesce({numbers}, {call.aggregate('max', value.sql)})"
+    key = sort_key(value.sql, value.type)
+    return call.aggregate("max", value.sql) if key == value.sql else call.aggregate("arg_max", value.sql, key)
+
+
+def _counted(call: Invocation, index: int, what: str) -> str:
+    """The argument that says how many values are wanted; checked as Trino does."""
+    value = call.arguments[index]
+    if isinstance(value.literal, int):
+        if value.literal <= 0:
+            return error_sql("INVALID_FUNCTION_ARGUMENT", text_literal(f"{what} must be {_POSITIVE[index]}"), "BIGINT")
+        if value.literal <= _MAXIMUM_N:
+            return value.sql
+    too_large = text_literal(f"{what} must be less than or equal to {_MAXIMUM_N}; found ")
+    return bound(
+        value.sql,
+        "n_",
+        f"CASE WHEN n_ <= 0 "
+        f"THEN {error_sql('INVALID_FUNCTION_ARGUMENT', text_literal(f'{what} must be {_POSITIVE[index]}'), 'BIGINT')} "
+        f"WHEN n_ > {_MAXIMUM_N} THEN {error_sql('INVALID_FUNCTION_ARGUMENT', f'{too_large} || n_', 'BIGINT')} "
+        "ELSE n_ END",
+    )
+
+
+_POSITIVE = {1: "positive", 2: "a positive integer"}
+
+
+def _several(call: Invocation, name: str) -> str:
+    value = call.arguments[0]
+    n = _counted(call, 1, "second argument of max_n/min_n")
+    if name == "max" and value.type.is_floating:
+        numbers = call.aggregate("max", _number_or_null(value.sql), n)
+        strange = call.aggregate("list", value.sql)
+        body = (
+            "CASE WHEN len(list_filter(several_.all, lambda number_: number_ IS NOT NULL)) = 0 THEN NULL "
+            "ELSE (coalesce(several_.numbers, []) || list_filter(several_.all, lambda number_: isnan(number_)))"
+            "[1:several_.n] END"
+        )
+        pack = f'struct_pack(numbers := {numbers}, "all" := {strange}, n := {call.aggregate("any_value", n)})'
+        return bound(pack, "several_", body)
+    key = sort_key(value.sql, value.type)
+    if key == value.sql:
+        return call.aggregate(name, value.sql, n)
+    return call.aggregate(f"arg_{name}", value.sql, key, n)
+
+
+@emits("min(T, bigint) -> array(T) where T: orderable", kind="aggregate")
+def minimums(call: Invocation) -> str:
+    return _several(call, "min")
+
+
+@emits("max(T, bigint) -> array(T) where T: orderable", kind="aggregate")
+def maximums(call: Invocation) -> str:
+    return _several(call, "max")
+
+
+@emits("min_by(V, K) -> V where K: orderable", kind="aggregate")
+def minimum_by(call: Invocation) -> str:
+    key = call.arguments[1]
+    return call.aggregate("arg_min_null", call[0], sort_key(key.sql, key.type))
+
+
+@emits("max_by(V, K) -> V where K: orderable", kind="aggregate")
+def maximum_by(call: Invocation) -> str:
+    key = call.arguments[1]
+    if not key.type.is_floating:
+        return call.aggregate("arg_max_null", call[0], sort_key(key.sql, key.type))
+    number = _number_or_null(key.sql)
+    return (
+        f"CASE WHEN {call.aggregate('count', number)} > 0 THEN {call.aggregate('arg_max_null', call[0], number)} "
+        f"ELSE {call.aggregate('arg_max_null', call[0], key.sql)} END"
+    )
+
+
+def _several_by(call: Invocation, name: str) -> str:
+    """DuckDB leaves out NULL values, Trino only NULL keys: values travel in a struct."""
+    key = call.arguments[1]
+    n = _counted(call, 2, "third argument of max_by/min_by")
+    key_sql = sort_key(key.sql, key.type)
+    if name == "arg_max" and key.type.is_floating:
+        packed = "struct_pack(n := NOT isnan({0}), k := {0})"
+        key_sql = _once(key.sql, "key_", f"CASE WHEN {{0}} IS NULL THEN NULL ELSE {packed} END")
+    found = call.aggregate(name, f"struct_pack(v := {call[0]})", key_sql, n)
+    return f"list_transform({found}, lambda by_: by_.v)"
+
+
+@emits("min_by(V, K, bigint) -> array(V) where K: orderable", kind="aggregate")
+def minimums_by(call: Invocation) -> str:
+    return _several_by(call, "arg_min")
+
+
+@emits("max_by(V, K, bigint) -> array(V) where K: orderable", kind="aggregate")
+def maximums_by(call: Invocation) -> str:
+    return _several_by(call, "arg_max")
+
+
+# ------------------------------------------------------------------------------------------- approximate
+
+
+@emits("approx_distinct(T) -> bigint where T: comparable", kind="aggregate")
+def approx_distinct(call: Invocation) -> str:
+    return _distinct_count(call)
+
+
+@emits("approx_distinct(T, double) -> bigint where T: comparable", kind="aggregate")
+def approx_distinct_within(call: Invocation) -> str:
+    error = call.arguments[1].literal
+    if error is not None and not 0.0040625 <= float(str(error)) <= 0.26:
+        message = f"Standard error must be in [0.0040625, 0.26000]: {float(str(error))}"
+        raise call.error("INVALID_FUNCTION_ARGUMENT", message)
+    return _distinct_count(call)
+
+
+def _distinct_count(call: Invocation) -> str:
+    assert call.modifiers is not None
+    value = call.arguments[0]
+    exact = dataclasses.replace(call, modifiers=dataclasses.replace(call.modifiers, distinct=True))
+    return exact.aggregate("count", identity_key(value.sql, value.type))
+
+
+_PERCENTILE_TYPES = ("bigint", "real", "double")
+
+
+@emits(*(f"approx_percentile({t}, double) -> {t}" for t in _PERCENTILE_TYPES), kind="aggregate")
+def approx_percentile(call: Invocation) -> str:
+    value, fraction = call.arguments
+    number = _fraction(fraction)
+    if number is not None:
+        return _with_finite_values(call, call.aggregate("quantile_disc", value.sql, _from_the_top(call, number)))
+    pack = f"struct_pack(l := list_sort({_values(call)}), p := {call.aggregate('max', fraction.sql)})"
+    return _with_finite_values(call, bound(pack, "digest_", _value_at("digest_.l", "digest_.p", call.physical)))
+
+
+@emits(
+    *(f"approx_percentile({t}, array(double)) -> array({t})" for t in _PERCENTILE_TYPES),
+    kind="aggregate",
+)
+def approx_percentiles(call: Invocation) -> str:
+    fractions = call.arguments[1]
+    pack = f"struct_pack(l := list_sort({_values(call)}), p := {call.aggregate('any_value', fractions.sql)})"
+    value = _value_at("digest_.l", "fraction_", physical_type(call.result.element))
+    body = f"CASE WHEN digest_.l IS NULL THEN NULL ELSE list_transform(digest_.p, lambda fraction_: {value}) END"
+    return _with_finite_values(call, bound(pack, "digest_", body))
+
+
+def _values(call: Invocation) -> str:
+    return narrowed(call, f"({call[0]}) IS NOT NULL AND ({call[1]}) IS NOT NULL").aggregate("list", call[0])
+
+
+def _fraction(argument: Typed) -> Decimal | None:
+    return Decimal(str(argument.literal)) if argument.literal is not None else None
+
+
+def _from_the_top(call: Invocation, fraction: Decimal) -> str:
+    """DuckDB counts ceil(p * n) from the side it starts at; from the top that is Trino's floor(p * n) from below."""
+    if not 0 <= fraction <= 1:
+        raise call.error("INVALID_FUNCTION_ARGUMENT", "Percentile must be between 0 and 1")
+    rest = max(1 - fraction, Decimal("1e-18"))
+    return f"CAST(-{rest:.18f} AS DECIMAL(19,18))"
+
+
+def _value_at(values: str, fraction: str, physical: str) -> str:
+    place = f"least(CAST(floor({fraction} * len({values})) AS BIGINT), len({values}) - 1) + 1"
+    failed = error_sql("INVALID_FUNCTION_ARGUMENT", "'Percentile must be between 0 and 1'", physical)
+    return (
+        f"CASE WHEN {values} IS NULL THEN NULL WHEN {fraction} < 0 OR {fraction} > 1 THEN {failed} "
+        f"ELSE {values}[{place}] END"
+    )
+
+
+def _with_finite_values(call: Invocation, answer: str) -> str:
+    if not call.arguments[0].type.is_floating:
+        return answer
+    strange = call.aggregate("bool_or", f"NOT isfinite({call[0]})")
+    failed = error_sql("GENERIC_INTERNAL_ERROR", "'approx_percentile takes finite values only'", call.physical)
+    return f"CASE WHEN {strange} THEN {failed} ELSE {answer} END"
+
+
+@emits("approx_most_frequent(bigint, T, bigint) -> map(T, bigint)", kind="aggregate")
+def approx_most_frequent(call: Invocation) -> str:
+    counts = f"map_entries({_counts(call, 1)})"
+    many = call.aggregate("max", call[0])
+    failed = error_sql(
+        "INVALID_FUNCTION_ARGUMENT",
+        "'approx_most_frequent bucket count must be greater than one, input bucket count: ' || most_.many",
+        call.physical,
+    )
+    key = physical_type(call.bindings["T"])
+    sortable = (
+        "list_transform(most_.counts, lambda entry_, i_: struct_pack(c := -CAST(entry_.value AS BIGINT), i := i_))"
+    )
+    top = f"list_transform(list_sort({sortable})[1:most_.many], lambda entry_: most_.counts[entry_.i])"
+    body = (
+        f"CASE WHEN most_.many < 2 THEN {failed} WHEN most_.counts IS NULL THEN NULL "
+        f"ELSE CAST(map_from_entries({top}) AS MAP({key}, BIGINT)) END"
+    )
+    return bound(f"struct_pack(counts := {counts}, many := {many})", "most_", body)
+
+
+# ------------------------------------------------------------------------------------------- maps
+
+
+def _require_plain_key(call: Invocation, trino_type: TrinoType) -> None:
+    if not has_plain_identity(trino_type):
+        name = call.function.name
+        raise call.error("NOT_SUPPORTED", f"{name} of {trino_type} is not supported by the embedded engine")
+
+
+def _counts(call: Invocation, index: int) -> str:
+    value = call.arguments[index]
+    _require_plain_key(call, value.type)
+    return call.aggregate("histogram", value.sql)
+
+
+@emits("histogram(K) -> map(K, bigint) where K: comparable", kind="aggregate")
+def histogram(call: Invocation) -> str:
+    return f"CAST({_counts(call, 0)} AS {call.physical})"
+
+
+def _first_of_each_key(entries: str, physical: str) -> str:
+    """A map of entries (k, v); the first entry of a key stays."""
+    keys = "list_transform(entries_, lambda pair_: pair_.k)"
+    unique = bound(
+        f"struct_pack(e := entries_, k := {keys})",
+        "keyed_",
+        "CASE WHEN len(list_distinct(keyed_.k)) = len(keyed_.k) THEN keyed_.e "
+        "ELSE list_filter(keyed_.e, lambda pair_, i_: list_position(keyed_.k, pair_.k) = i_) END",
+    )
+    made = bound(
+        unique,
+        "unique_",
+        "map(list_transform(unique_, lambda pair_: pair_.k), list_transform(unique_, lambda pair_: pair_.v))",
+    )
+    return bound(entries, "entries_", f"CASE WHEN entries_ IS NULL THEN NULL ELSE CAST({made} AS {physical}) END")
+
+
+def _pairs(call: Invocation) -> str:
+    """The (k, v) of all rows whose key is there."""
+    _require_plain_key(call, call.arguments[0].type)
+    pair = f"struct_pack(k := {call[0]}, v := {call[1]})"
+    return narrowed(call, f"({call[0]}) IS NOT NULL").aggregate("list", pair)
+
+
+@emits("map_agg(K, V) -> map(K, V) where K: comparable", kind="aggregate")
+def map_agg(call: Invocation) -> str:
+    return _first_of_each_key(_pairs(call), call.physical)
+
+
+@emits("multimap_agg(K, V) -> map(K, array(V)) where K: comparable", kind="aggregate")
+def multimap_agg(call: Invocation) -> str:
+    keys = "list_transform(entries_, lambda pair_: pair_.k)"
+    firsts = "list_filter(all_, lambda key_, i_: list_position(all_, key_) = i_)"
+    of_key = (
+        "list_transform(list_filter(entries_, lambda pair_: pair_.k IS NOT DISTINCT FROM key_), lambda pair_: pair_.v)"
+    )
+    made = bound(
+        bound(keys, "all_", firsts),
+        "firsts_",
+        f"map(firsts_, list_transform(firsts_, lambda key_: {of_key}))",
+    )
+    body = f"CASE WHEN entries_ IS NULL THEN NULL ELSE CAST({made} AS {call.physical}) END"
+    return bound(_pairs(call), "entries_", body)
+
+
+@emits("map_union(map(K, V)) -> map(K, V) where K: comparable", kind="aggregate")
+def map_union(call: Invocation) -> str:
+    _require_plain_key(call, call.result.key)
+    maps = narrowed(call, f"({call[0]}) IS NOT NULL").aggregate("list", f"map_entries({call[0]})")
+    pairs = f"list_transform(flatten({maps}), lambda entry_: struct_pack(k := entry_.key, v := entry_.value))"
+    return _first_of_each_key(pairs, call.physical)
+
+
+# ------------------------------------------------------------------------------------------- text
+
+_LONGEST_LISTAGG_BYTES = 1_048_576
+
+
+@emits("listagg(varchar(x)) -> varchar", "listagg(varchar(x), varchar(y)) -> varchar", kind="aggregate")
+def listagg(call: Invocation) -> str:
+    separator = call[1] if len(call) > 1 else "''"
+    clauses = getattr(call.node, "named_arguments", None) or {}
+    if not clauses.get("truncate"):
+        joined = call.aggregate("string_agg", call[0], separator)
+        message = text_literal(
+            f"Concatenated string has the length in bytes larger than the maximum output length {_LONGEST_LISTAGG_BYTES}"
+        )
+        failed = error_sql("EXCEEDED_FUNCTION_MEMORY_LIMIT", message, "VARCHAR")
+        too_long = f"strlen(joined_) > {_LONGEST_LISTAGG_BYTES}"
+        return bound(joined, "joined_", f"CASE WHEN {too_long} THEN {failed} ELSE joined_ END")
+    filler = text_literal(str(clauses.get("filler", "...")))
+    with_count = "true" if clauses.get("with_count") else "false"
+    values = narrowed(call, f"({call[0]}) IS NOT NULL").aggregate("list", call[0])
+    return f"trino_listagg_truncated({values}, {separator}, {filler}, {with_count})"
+
+
+@sql_function("trino_listagg_truncated", ["VARCHAR[]", "VARCHAR", "VARCHAR", "BOOLEAN"], "VARCHAR")
+def listagg_truncated(values: list[str], separator: str, filler: str, with_count: bool) -> str:
+    """The values that fit, then the filler and how many were left out."""
+    kept: list[str] = []
+    length = 0
+    for value in values:
+        length += len(value.encode()) + (len(separator.encode()) if kept else 0)
+        if length > _LONGEST_LISTAGG_BYTES:
+            kept.append(filler + (f"({len(values) - len(kept)})" if with_count else ""))
+            break
+        kept.append(value)
+    return separator.join(kept)
+
+
+# ------------------------------------------------------------------------------------------- statistics
+
+_SPREADS = {
+    "stddev": "stddev_samp",
+    "stddev_samp": "stddev_samp",
+    "stddev_pop": "stddev_pop",
+    "variance": "var_samp",
+    "var_samp": "var_samp",
+    "var_pop": "var_pop",
+}
+
+
+def _finite(sql: str) -> str:
+    return _once(f"CAST({sql} AS DOUBLE)", "finite_", "CASE WHEN isfinite({0}) THEN {0} END")
+
+
+def _register_spread(name: str, duckdb_name: str) -> None:
+    @emits(f"{name}(bigint) -> double", f"{name}(double) -> double", kind="aggregate")
+    def spread(call: Invocation) -> str:
+        """DuckDB fails on infinities; Trino's answer is NaN."""
+        if not call.arguments[0].type.is_floating:
+            return call.aggregate(duckdb_name, call[0])
+        strange = call.aggregate("bool_or", f"NOT isfinite({call[0]})")
+        return (
+            f"CASE WHEN {strange} THEN CAST('NaN' AS DOUBLE) ELSE {call.aggregate(duckdb_name, _finite(call[0]))} END"
+        )
+
+
+for _name, _duckdb_name in _SPREADS.items():
+    _register_spread(_name, _duckdb_name)
+
+
+def _moments(call: Invocation, least: int, formula: str) -> str:
+    """`formula` over n, m2, m3, m4 (sums of powers of the distances from the mean), NULL below `least` values."""
+    values = narrowed(call, f"({call[0]}) IS NOT NULL").aggregate("list", f"CAST({call[0]} AS DOUBLE)")
+    distances = "list_transform(values_, lambda value_: value_ - mean_)"
+
+    def power(exponent: int) -> str:
+        factors = " * ".join(["d_"] * exponent)
+        return f"list_sum(list_transform(distances_, lambda d_: {factors}))"
+
+    pack = f"struct_pack(n := CAST(len(distances_) AS DOUBLE), m2 := {power(2)}, m3 := {power(3)}, m4 := {power(4)})"
+    body = bound(bound("list_avg(values_)", "mean_", distances), "distances_", bound(pack, "moments_", formula))
+    return bound(values, "values_", f"CASE WHEN values_ IS NULL OR len(values_) < {least} THEN NULL ELSE {body} END")
+
+
+@emits("skewness(bigint) -> double", "skewness(double) -> double", kind="aggregate")
+def skewness(call: Invocation) -> str:
+    return _moments(
+        call,
+        3,
+        "CASE WHEN moments_.m2 = 0 THEN CAST('NaN' AS DOUBLE) "
+        "ELSE sqrt(moments_.n) * moments_.m3 / pow(moments_.m2, 1.5) END",
+    )
+
+
+@emits("kurtosis(bigint) -> double", "kurtosis(double) -> double", kind="aggregate")
+def kurtosis(call: Invocation) -> str:
+    n = "moments_.n"
+    return _moments(
+        call,
+        4,
+        "CASE WHEN moments_.m2 = 0 THEN CAST('NaN' AS DOUBLE) "
+        f"ELSE (({n} - 1) * {n} * ({n} + 1)) / (({n} - 2) * ({n} - 3)) * moments_.m4 / (moments_.m2 * moments_.m2) "
+        f"- 3 * (({n} - 1) * ({n} - 1)) / (({n} - 2) * ({n} - 3)) END",
+    )
+
+
+def _register_pair_statistic(name: str, *, keeps_strange: bool) -> None:
+    @emits(f"{name}(double, double) -> double", f"{name}(real, real) -> real", kind="aggregate")
+    def statistic(call: Invocation) -> str:
+        """Of pairs (y, x); correlation and regression answer NULL where the number is not finite."""
+        strange = call.aggregate("bool_or", f"NOT isfinite({call[0]}) AND ({call[1]}) IS NOT NULL "
+                                 f"OR NOT isfinite({call[1]}) AND ({call[0]}) IS NOT NULL")  # fmt: skip
+        found = call.aggregate(name, _finite(call[0]), _finite(call[1]))
+        other = "CAST('NaN' AS DOUBLE)" if keeps_strange else "NULL"
+        answer = f"CASE WHEN {strange} THEN {other} ELSE {found} END"
+        if not keeps_strange:
+            answer = bound(answer, "statistic_", "CASE WHEN isfinite(statistic_) THEN statistic_ END")
+        return f"CAST({answer} AS {call.physical})"
+
+
+for _name in ("covar_pop", "covar_samp"):
+    _register_pair_statistic(_name, keeps_strange=True)
+for _name in ("corr", "regr_slope", "regr_intercept"):
+    _register_pair_statistic(_name, keeps_strange=False)
+
+
+@emits("entropy(bigint) -> double", kind="aggregate")
+def entropy(call: Invocation) -> str:
+    """log-2 entropy of the counts' shares; 0 of nothing."""
+    failed = error_sql("INVALID_FUNCTION_ARGUMENT", "'Entropy count argument must be non-negative'", "DOUBLE")
+    count = f"CASE WHEN ({call[0]}) < 0 THEN {failed} WHEN ({call[0]}) > 0 THEN CAST({call[0]} AS DOUBLE) END"
+    total = call.aggregate("sum", count)
+    logarithms = call.aggregate("sum", _once(call[0], "count_", "CASE WHEN {0} > 0 THEN {0} * ln({0}) END"))
+    return bound(
+        f"struct_pack(c := {total}, l := {logarithms})",
+        "entropy_",
+        "CASE WHEN entropy_.c > 0 "
+        "THEN greatest((ln(entropy_.c) - entropy_.l / entropy_.c) / ln(2), CAST(0 AS DOUBLE)) ELSE CAST(0 AS DOUBLE) END",
+    )
