@@ -37,16 +37,17 @@ from embedded.athena_executions import (
     MalformedRows,
 )
 from embedded.athena_metadata import MetadataOperations
-from embedded.athena_results import InvalidToken, csv_page, result_set, text_page
+from embedded.athena_results import InvalidToken, ResultPage, csv_page, result_set, text_page
 from embedded.athena_runner import QueryRunner, ScanLimitExceeded
 from embedded.athena_statements import StatementCall, StatementRunner, check_syntax
 from embedded.athena_work_groups import PRIMARY, WorkGroup
 from embedded.aws_shape import Answer, Request, operation
+from embedded.file_writing import FileWriter
 from embedded.lake_files import InvalidLocation, ObjectStore, S3Location
 from embedded.malformed_input import FileVerdicts
 from embedded.scan import ScanPlanner
 from embedded.sql.errors import TrinoError
-from embedded.statements.kind import StatementKind
+from embedded.statements.kind import CREATE_TABLE_AS, StatementKind
 
 MAXIMUM_QUERY_BYTES = 262_144
 _MAXIMUM_RESULTS = 1000
@@ -86,9 +87,15 @@ class Athena(MetadataOperations):
         self._slots = Slots(max_concurrent_queries)
         self._is_closing = False
         queries = QueryRunner(
-            self._engine, glue, ScanPlanner(glue, s3), FileVerdicts(scratch / "salvaged"), clock=clock
+            self._engine, glue, ScanPlanner(glue, s3, clock), FileVerdicts(scratch / "salvaged"), clock=clock
         )
-        self._statements = StatementRunner(glue=glue, store=s3, queries=queries)
+        self._statements = StatementRunner(
+            glue=glue,
+            store=s3,
+            queries=queries,
+            writer=FileWriter(s3, scratch / "written", clock),
+            prepared=self,
+        )
 
     def close(self) -> None:
         """Stops what runs and lets go of files and threads. What runs or waits fails, retryably, at the next start."""
@@ -109,7 +116,7 @@ class Athena(MetadataOperations):
             raise self.invalid(name, f"WorkGroup {group.name} is disabled.")
         if len(sql.encode("utf-8", "surrogatepass")) > MAXIMUM_QUERY_BYTES:
             raise self.invalid(name, f"Query string is too long: at most {MAXIMUM_QUERY_BYTES} bytes are allowed")
-        kind = self._checked_kind(sql)
+        kind = self._statements.resolved_kind(sql, self._checked_kind(sql), group.name)
         results = _result_configuration(request, group)
         context = request.get("QueryExecutionContext", {})
         fingerprint = _fingerprint(request)
@@ -150,7 +157,8 @@ class Athena(MetadataOperations):
             self._s3.path(folder.bucket, folder.prefix + execution_id)
         except (InvalidLocation, ClientError):
             raise self.invalid("StartQueryExecution", f"outputLocation is not a valid S3 path: {location}") from None
-        suffix = ".csv" if kind.writes_csv else ("" if kind.family == "write" else ".txt")
+        suffix = ".csv" if kind.writes_csv else ("" if kind.writes_data else ".txt")
+        folder = folder.child("tables/") if kind.substatement_type == CREATE_TABLE_AS.substatement_type else folder
         reuse = request.get("ResultReuseConfiguration", {}).get("ResultReuseByAgeConfiguration", {})
         return Execution(
             id=execution_id,
@@ -304,6 +312,11 @@ class Athena(MetadataOperations):
         if execution.state != SUCCEEDED:
             raise self.invalid(name, f"Query did not finish successfully. Final query state: {execution.state}")
         limit = request.get("MaxResults", _MAXIMUM_RESULTS)
+        if not execution.output_location.endswith((".csv", ".txt")):
+            return {
+                "ResultSet": result_set(ResultPage([], None), execution.columns),
+                "UpdateCount": execution.update_count or 0,
+            }
         location = S3Location.parse(execution.output_location)
         path = self._s3.path(location.bucket, location.prefix)
         read = csv_page if execution.has_header else text_page

@@ -10,9 +10,16 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from embedded.catalogue_tables import (
+    INFORMATION_SCHEMA,
+    PARTITIONS_SUFFIX,
+    information_schema_columns,
+    partitions_columns,
+)
 from embedded.scan import HIDDEN_COLUMNS
 from embedded.sql.catalogue import Column
 from embedded.sql.types import parse_hive_type
+from embedded.statements.view_text import view_of
 
 AWS_DATA_CATALOG = "awsdatacatalog"
 
@@ -48,9 +55,17 @@ class QueryCatalogue:
     def columns(self, catalog: str | None, database: str | None, table: str) -> Sequence[Column] | None:
         if catalog is not None and catalog.lower() != AWS_DATA_CATALOG:
             return None
+        if (database or "").lower() == INFORMATION_SCHEMA:
+            return information_schema_columns(table.lower())
+        if table.lower().endswith(PARTITIONS_SUFFIX):
+            found = self.table(database or self._database, table.lower().removesuffix(PARTITIONS_SUFFIX))
+            return None if found is None else partitions_columns(found)
         found = self.table(database or self._database, table)
         if found is None:
             return None
+        view = view_of(found)
+        if view is not None and view.columns:
+            return view.columns
         descriptor = found.get("StorageDescriptor", {})
         columns = [_column(column) for column in descriptor.get("Columns") or ()]
         columns += [_column(column, is_partition_key=True) for column in found.get("PartitionKeys") or ()]
@@ -60,7 +75,7 @@ class QueryCatalogue:
 
     def database_exists(self, database: str) -> bool:
         name = database.lower()
-        if name == "information_schema":
+        if name == INFORMATION_SCHEMA:
             return True
         if name not in self._databases:
             try:

@@ -20,7 +20,7 @@ from embedded.sql.physical import text_literal
 from embedded.sql.translation import install
 
 
-class Cancelled(Exception):  # noqa: N818 - a state, not an error
+class Cancelled(Exception):
     """The query was stopped while it ran."""
 
 

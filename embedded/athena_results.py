@@ -32,7 +32,7 @@ _READ_BYTES = 256 * 1024
 _UNFINISHED = ".%"
 
 
-class InvalidToken(ValueError):  # noqa: N818 - named as the errors of service are
+class InvalidToken(ValueError):
     """A paging token that this result did not give out."""
 
 

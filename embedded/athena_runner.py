@@ -5,11 +5,13 @@ be, it is looked at on its own, its good rows are kept aside in a clean copy, th
 runs again over the clean copy. What was found out about a file is remembered, so this happens once per file.
 """
 
+# ruff: noqa: S608 - SQL is what this module makes; every name and text in it is quoted
+
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -20,15 +22,24 @@ from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.athena_engine import DuckEngine, Run
 from embedded.athena_executions import MalformedRows, ResultColumn
 from embedded.athena_results import write_csv
+from embedded.catalogue_tables import (
+    INFORMATION_SCHEMA,
+    PARTITIONS_SUFFIX,
+    information_schema_relation,
+    partitions_relation,
+)
 from embedded.malformed_input import FileVerdicts
 from embedded.scan import PlannedScan, ScanPlanner
-from embedded.sql.catalogue import Translation
+from embedded.sql.catalogue import Column, TableScan, Translation
 from embedded.sql.errors import TrinoError
-from embedded.sql.physical import quoted
+from embedded.sql.physical import physical_type, quoted
 from embedded.sql.runtime_errors import trino_error
 from embedded.sql.translation import prepare, text_query, translate
+from embedded.statements.catalogue_access import CatalogueAccess
+from embedded.statements.view_text import view_of
 
 _MAXIMUM_ATTEMPTS = 20
+_MAXIMUM_VIEW_DEPTH = 20
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,39 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class PlannedView:
+    """A view: the query behind it, and the columns it shows."""
+
+    query: PlannedQuery
+    columns: Sequence[Column]
+
+    def relation(self, with_clause: str) -> str:
+        outputs = []
+        for i, (inner, shown) in enumerate(zip(self.query.translation.columns, self.columns, strict=True)):
+            is_same = physical_type(inner.type) == physical_type(shown.type)
+            value = f"c{i}" if is_same else f"CAST(c{i} AS {physical_type(shown.type)})"
+            outputs.append(f"{value} AS {quoted(shown.name)}")
+        return f"{with_clause}SELECT {', '.join(outputs)} FROM ({self.query.translation.sql})"
+
+
+@dataclass(frozen=True)
 class PlannedQuery:
-    """A translated query with the files of its scans."""
+    """A translated query with what its relations are: scans of files, views, or the SQL of a catalogue's own table."""
 
     translation: Translation
-    scans: tuple[PlannedScan, ...]
+    sources: Mapping[str, PlannedScan | PlannedView | str]
     planning_milliseconds: int = 0
+
+    @property
+    def scans(self) -> tuple[PlannedScan, ...]:
+        """All scans of files, those of views too."""
+        found: list[PlannedScan] = []
+        for source in self.sources.values():
+            if isinstance(source, PlannedScan):
+                found.append(source)
+            elif isinstance(source, PlannedView):
+                found += source.query.scans
+        return tuple(found)
 
     @property
     def size_bytes(self) -> int:
@@ -70,6 +108,28 @@ class PlannedQuery:
     @property
     def columns(self) -> tuple[ResultColumn, ...]:
         return tuple(ResultColumn(column.name, str(column.type)) for column in self.translation.columns)
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """Python functions that the query and the views in it need."""
+        found = self.translation.functions
+        for source in self.sources.values():
+            if isinstance(source, PlannedView):
+                found |= source.query.functions
+        return found
+
+    def with_clause(self, relations: Mapping[int, str]) -> str:
+        """`WITH scan_0 AS (...) `, empty for a query that reads nothing."""
+        parts = []
+        for token, source in self.sources.items():
+            if isinstance(source, PlannedScan):
+                sql = relations[id(source)]
+            elif isinstance(source, PlannedView):
+                sql = source.relation(source.query.with_clause(relations))
+            else:
+                sql = source
+            parts.append(f"{quoted(token)} AS NOT MATERIALIZED ({sql})")
+        return f"WITH {', '.join(parts)} " if parts else ""
 
 
 class QueryRunner:
@@ -90,24 +150,42 @@ class QueryRunner:
         self._verdicts = verdicts
         self._clock = clock
 
-    def plan(self, query: QueryText, check: Callable[[], None]) -> PlannedQuery:
+    def plan(self, query: QueryText, check: Callable[[], None], *, depth: int = 0) -> PlannedQuery:
         """Raises TrinoError for a query at fault."""
+        if depth > _MAXIMUM_VIEW_DEPTH:
+            raise TrinoError("VIEW_IS_RECURSIVE", "Statement would create a recursive view")
         started = perf_counter()
         catalogue = QueryCatalogue(self._glue, query.database)
         translation = translate(
             query.sql, catalogue, database=query.database, now=self._clock(), parameters=query.parameters
         )
         check()
-        scans = []
+        sources: dict[str, PlannedScan | PlannedView | str] = {}
         for scan in translation.scans:
-            table = catalogue.table(scan.database, scan.table)
-            if table is None:
-                raise TrinoError(
-                    "TABLE_NOT_FOUND", f"Table 'awsdatacatalog.{scan.database}.{scan.table}' does not exist"
-                )
-            scans.append(self._planner.plan(scan, table))
+            sources[scan.alias_token] = self._source(scan, catalogue, check, depth)
             check()
-        return PlannedQuery(translation, tuple(scans), int((perf_counter() - started) * 1000))
+        return PlannedQuery(translation, sources, int((perf_counter() - started) * 1000))
+
+    def _source(
+        self, scan: TableScan, catalogue: QueryCatalogue, check: Callable[[], None], depth: int
+    ) -> PlannedScan | PlannedView | str:
+        access = CatalogueAccess(self._glue, scan.database)
+        if scan.database == INFORMATION_SCHEMA:
+            return information_schema_relation(scan.table, access)
+        is_partitions = scan.table.endswith(PARTITIONS_SUFFIX)
+        table = catalogue.table(scan.database, scan.table.removesuffix(PARTITIONS_SUFFIX))
+        if table is None:
+            raise TrinoError("TABLE_NOT_FOUND", f"Table 'awsdatacatalog.{scan.database}.{scan.table}' does not exist")
+        if is_partitions:
+            return partitions_relation(table, access)
+        view = view_of(table)
+        if view is None:
+            return self._planner.plan(scan, table)
+        inner = self.plan(QueryText(view.sql, view.database), check, depth=depth + 1)
+        columns = catalogue.columns(None, scan.database, scan.table) or ()
+        if len(columns) != len(inner.translation.columns):
+            raise TrinoError("INVALID_VIEW", f"View '{scan.database}.{scan.table}' is stale or in invalid state")
+        return PlannedView(inner, columns)
 
     def select_into_csv(
         self, query: QueryText, path: Path, run: Run, *, maximum_scanned_bytes: int | None = None
@@ -140,10 +218,10 @@ class QueryRunner:
         cursor = self._engine.cursor()
         try:
             run.use(cursor)
-            prepare(cursor, planned.translation)
+            prepare(cursor, replace(planned.translation, functions=planned.functions))
             for _ in range(_MAXIMUM_ATTEMPTS):
                 reading = self._verdicts.reading(planned.scans, cursor, run.check)
-                relations = _with_clause(reading.relations)
+                relations = planned.with_clause(reading.relations)
                 try:
                     is_complete = not reading.is_certain and _reads_everything(
                         cursor, relations + planned.translation.sql
@@ -163,7 +241,7 @@ class QueryRunner:
             cursor.close()
 
 
-class ScanLimitExceeded(Exception):  # noqa: N818 - named as the errors of service are
+class ScanLimitExceeded(Exception):
     """The query would open more bytes than its workgroup allows."""
 
     def __init__(self, scanned_bytes: int, limit_bytes: int) -> None:
@@ -202,10 +280,3 @@ def _reads_everything(cursor: duckdb.DuckDBPyConnection, sql: str) -> bool:
         operators.append(node["name"].strip())
         pending += node["children"]
     return "READ_JSON" in operators and _CONSUMING.issuperset(operators)
-
-
-def _with_clause(relations: Mapping[str, str]) -> str:
-    if not relations:
-        return ""
-    parts = [f"{quoted(token)} AS NOT MATERIALIZED ({sql})" for token, sql in relations.items()]
-    return f"WITH {', '.join(parts)} "

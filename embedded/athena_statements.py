@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
+from botocore.exceptions import ClientError
 
 from embedded.athena_engine import Run
 from embedded.athena_executions import Execution, ResultColumn
 from embedded.athena_results import metadata_object, write_object
 from embedded.athena_runner import Outcome, PlannedQuery, QueryRunner, QueryText
 from embedded.athena_work_groups import WorkGroup
+from embedded.file_writing import FileWriter
 from embedded.lake_files import ObjectStore, S3Location
 from embedded.sql.errors import TrinoError
 from embedded.sql.parser import parse_query
 from embedded.statements.catalogue_access import CatalogueAccess
+from embedded.statements.definitions import define
 from embedded.statements.explaining import Explain, io_lines, parse_explain, plan_lines
 from embedded.statements.hive_grammar import parse_statement
-from embedded.statements.kind import StatementKind, kind_of, without_terminator
+from embedded.statements.kind import CREATE_TABLE_AS, StatementKind, kind_of, leading_words, without_terminator
 from embedded.statements.showing import TextResult, show
+from embedded.statements.writing import WritingStatements, Written
+from embedded.statements.writing_grammar import (
+    CreateTableAs,
+    Deallocate,
+    Execute,
+    InsertInto,
+    Prepare,
+    Unload,
+    parse_create_table_as,
+    parse_create_view,
+    parse_insert,
+    parse_prepared,
+    parse_unload,
+)
 
 DEFAULT_DATABASE = "default"
 
@@ -43,6 +60,15 @@ class StatementCall:
     def database(self) -> str:
         return (self.execution.database or DEFAULT_DATABASE).lower()
 
+    @property
+    def results_folder(self) -> S3Location:
+        """The folder that the client or the workgroup named for results."""
+        location = S3Location.parse(self.execution.output_location)
+        parts = location.prefix.split("/")
+        depth = 2 if self.kind == CREATE_TABLE_AS else 1
+        prefix = "".join(f"{part}/" for part in parts[:-depth])
+        return S3Location(location.bucket, prefix)
+
     def query(self, sql: str) -> QueryText:
         return QueryText(sql, self.database, self.execution.parameters)
 
@@ -62,7 +88,46 @@ def check_syntax(sql: str) -> StatementKind:
             parse_query(explained)
     elif kind.family in ("show", "definition"):
         parse_statement(sql)
+    elif kind.family == "table":
+        if _create_table_as(text) is None:
+            parse_statement(sql)
+            return StatementKind(kind.statement_type, kind.substatement_type, "definition")
+        return CREATE_TABLE_AS
+    elif kind.family in _GRAMMARS:
+        held = _GRAMMARS[kind.family](text)
+        if not isinstance(held, Execute | Deallocate):
+            parse_held(held.query)
     return kind
+
+
+def parse_held(sql: str) -> None:
+    """Checks the grammar of the query (or of the statement to prepare) that a statement holds."""
+    kind = kind_of(sql)
+    if kind is None or kind.family == "query":
+        parse_query(sql)
+    else:
+        check_syntax(sql)
+
+
+def _create_table_as(text: str) -> CreateTableAs | None:
+    """None where the text is no CREATE TABLE AS but Hive's CREATE TABLE."""
+    try:
+        return parse_create_table_as(text)
+    except TrinoError as error:
+        if error.name == "SYNTAX_ERROR":
+            return None
+        raise
+
+
+def _parse_write(text: str) -> InsertInto | Unload:
+    return parse_unload(text) if leading_words(text, 1) == ("UNLOAD",) else parse_insert(text)
+
+
+_GRAMMARS: Mapping[str, Callable[[str], Any]] = {
+    "write": _parse_write,
+    "view": parse_create_view,
+    "prepared": parse_prepared,
+}
 
 
 _STATEMENT_WORDS = (
@@ -84,17 +149,42 @@ def _no_statement(text: str) -> TrinoError:
     return TrinoError("NOT_SUPPORTED", "Queries of this type are not supported")
 
 
+class PreparedStatements(Protocol):
+    """Where prepared statements are kept: the Athena client's own operations."""
+
+    def prepared_statement(self, work_group: str, name: str) -> Mapping[str, Any] | None: ...
+    def prepare_statement(
+        self, operation_name: str, work_group: str, name: str, query: str, description: str
+    ) -> None: ...
+    def deallocate_statement(self, operation_name: str, work_group: str, name: str) -> None: ...
+
+
 class StatementRunner:
     """Runs statements over one catalogue, one store and one engine."""
 
-    def __init__(self, *, glue: Any, store: ObjectStore, queries: QueryRunner) -> None:
+    def __init__(
+        self,
+        *,
+        glue: Any,
+        store: ObjectStore,
+        queries: QueryRunner,
+        writer: FileWriter,
+        prepared: PreparedStatements,
+    ) -> None:
         self._glue = glue
         self._store = store
         self._queries = queries
+        self._writer = writer
+        self._prepared = prepared
         self._families: dict[str, Callable[[StatementCall, Path], Outcome]] = {
             "query": self._query,
             "explain": self._explain,
             "show": self._show,
+            "definition": self._define,
+            "table": self._create_table_as,
+            "write": self._write,
+            "view": self._create_view,
+            "prepared": self._prepared_statement,
         }
 
     def run(self, call: StatementCall) -> Outcome:
@@ -104,11 +194,23 @@ class StatementRunner:
         family = self._families.get(call.kind.family)
         if family is None:
             name = call.kind.substatement_type.replace("_", " ")
-            raise TrinoError("NOT_SUPPORTED", f"{name} statements are not supported by the embedded Athena")
+            raise TrinoError("NOT_SUPPORTED", f"{name} is for Iceberg tables, which the embedded Athena does not have")
         outcome = family(call, path)
         if outcome.columns:
             write_object(path.with_name(path.name + ".metadata"), metadata_object(call.execution.id, outcome.columns))
         return outcome
+
+    def resolved_kind(self, sql: str, kind: StatementKind, work_group: str) -> StatementKind:
+        """EXECUTE is of the kind of the statement it executes; everything else is what it is."""
+        if kind.substatement_type != "EXECUTE":
+            return kind
+        statement = parse_prepared(without_terminator(sql))
+        found = self._prepared.prepared_statement(work_group, statement.name)
+        inner = kind_of(found["QueryStatement"]) if found is not None else None
+        if inner is None:
+            return StatementKind("DML", "SELECT", "prepared")
+        executed = CREATE_TABLE_AS if inner.family == "table" else inner
+        return StatementKind(executed.statement_type, executed.substatement_type, "prepared")
 
     # --------------------------------------------------------------------------------------------------- queries
 
@@ -151,12 +253,89 @@ class StatementRunner:
     # -------------------------------------------------------------------------------------------------- utilities
 
     def _show(self, call: StatementCall, path: Path) -> Outcome:
-        result = show(parse_statement(call.sql), CatalogueAccess(self._glue, call.database))
+        result = show(parse_statement(call.sql), self._catalogue(call))
         return self._write_text(result, path)
+
+    def _define(self, call: StatementCall, path: Path) -> Outcome:
+        lines = define(parse_statement(call.sql), self._catalogue(call), self._store)
+        write_object(path, _text(lines))
+        return Outcome(row_count=len(lines))
+
+    def _catalogue(self, call: StatementCall) -> CatalogueAccess:
+        return CatalogueAccess(self._glue, call.database)
 
     def _write_text(self, result: TextResult, path: Path) -> Outcome:
         write_object(path, _text(result.lines))
         return Outcome(columns=tuple(result.columns), row_count=len(result.lines))
+
+    # ---------------------------------------------------------------------------------------------------- writing
+
+    def _writing(self, call: StatementCall) -> WritingStatements:
+        return WritingStatements(self._queries, self._writer, self._store, self._catalogue(call), call.run)
+
+    def _create_table_as(self, call: StatementCall, path: Path) -> Outcome:
+        statement = parse_create_table_as(call.sql)
+        if statement is None:
+            return self._define(call, path)
+        folder = call.results_folder.child(f"tables/{call.execution.id}/")
+        written = self._writing(call).create_table_as(statement, call.query(statement.query), folder)
+        return self._written(call, path, written)
+
+    def _write(self, call: StatementCall, path: Path) -> Outcome:
+        statement = _parse_write(call.sql)
+        query = call.query(statement.query)
+        if isinstance(statement, Unload):
+            return self._written(call, path, self._writing(call).unload(statement, query))
+        return self._written(call, path, self._writing(call).insert_into(statement, query))
+
+    def _written(self, call: StatementCall, path: Path, written: Written) -> Outcome:
+        manifest = path.with_name(f"{path.name}-manifest.csv")
+        write_object(manifest, _text([file.uri for file in written.files]))
+        return Outcome(
+            columns=(ResultColumn("rows", "bigint"),),
+            row_count=written.row_count,
+            update_count=written.row_count,
+            scanned_bytes=written.scanned_bytes,
+            planning_milliseconds=written.planning_milliseconds,
+            malformed=written.malformed,
+            manifest_location=f"{call.execution.output_location}-manifest.csv",
+        )
+
+    def _create_view(self, call: StatementCall, path: Path) -> Outcome:
+        statement = parse_create_view(call.sql)
+        self._writing(call).create_view(statement, call.query(statement.query))
+        write_object(path, b"")
+        return Outcome()
+
+    # --------------------------------------------------------------------------------------------------- prepared
+
+    def _prepared_statement(self, call: StatementCall, path: Path) -> Outcome:
+        statement = parse_prepared(call.sql)
+        if isinstance(statement, Execute):
+            return self._executed(call, statement, path)
+        try:
+            if isinstance(statement, Prepare):
+                self._prepared.prepare_statement(
+                    "StartQueryExecution", call.group.name, statement.name, statement.query, ""
+                )
+            else:
+                self._prepared.deallocate_statement("StartQueryExecution", call.group.name, statement.name)
+        except ClientError as error:
+            raise TrinoError("NOT_FOUND", str(error.response["Error"]["Message"])) from None
+        write_object(path, b"")
+        return Outcome()
+
+    def _executed(self, call: StatementCall, statement: Execute, path: Path) -> Outcome:
+        found = self._prepared.prepared_statement(call.group.name, statement.name)
+        if found is None:
+            raise TrinoError("NOT_FOUND", f"Prepared statement not found: {statement.name}", line=1, column=1)
+        sql = found["QueryStatement"]
+        kind = check_syntax(sql)
+        if kind.family not in ("query", "write", "table"):
+            raise TrinoError("NOT_SUPPORTED", "Only SELECT, INSERT, CTAS and UNLOAD statements can be executed")
+        parameters = statement.parameters or call.execution.parameters
+        execution = replace(call.execution, query=sql, parameters=parameters)
+        return self._families[kind.family](replace(call, execution=execution, kind=kind), path)
 
 
 def _text(lines: Sequence[str]) -> bytes:

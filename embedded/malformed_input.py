@@ -48,9 +48,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reading:
-    """The relations of one attempt, and the verdicts they rest on."""
+    """The relations of one attempt, by the identity of their scans, and the verdicts they rest on."""
 
-    relations: Mapping[str, str]
+    relations: Mapping[int, str]
     scans: tuple[PlannedScan, ...]
     verdicts: Mapping[str, Verdict]
 
@@ -94,9 +94,9 @@ class FileVerdicts:
     ) -> Reading:
         """Raises TrinoError for a table that says it will not have malformed rows left out, when there are some."""
         verdicts: dict[str, Verdict] = {}
-        relations: dict[str, str] = {}
+        relations: dict[int, str] = {}
         for scan in scans:
-            relations[scan.scan.alias_token] = self._relation(scan, verdicts, cursor, check)
+            relations[id(scan)] = self._relation(scan, verdicts, cursor, check)
         return Reading(relations, tuple(scans), verdicts)
 
     def confirm(self, reading: Reading) -> None:

@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from embedded.lake_files import InvalidLocation, LakeFile, ObjectStore, S3Location, files_under
 from embedded.partition_predicate import NULL_PARTITION, catalogue_expression, partition_filter
+from embedded.partition_projection import ProjectedPartition, is_projected, projected_partitions
 from embedded.serde.choice import reader_of, serde_properties
 from embedded.serde.reader import PATH_COLUMN, DataColumn, Extras, ReadableFile, Reader
 from embedded.sql.catalogue import Column, TableScan
 from embedded.sql.errors import TrinoError
 from embedded.sql.physical import physical_type, quoted, text_literal
 from embedded.sql.types import BIGINT, VARCHAR, TrinoType, parse_hive_type, timestamp_with_time_zone
+from embedded.statements.catalogue_access import PartitionRow, partition_rows
 
 HIDDEN_COLUMNS: Mapping[str, TrinoType] = {
     "$path": VARCHAR,
@@ -32,19 +35,6 @@ HIDDEN_COLUMNS: Mapping[str, TrinoType] = {
     "$partition": VARCHAR,
     "$bucket": BIGINT,
 }
-
-
-class PartitionRow(Protocol):
-    @property
-    def values(self) -> tuple[str, ...]: ...
-    @property
-    def location(self) -> str: ...
-
-
-class PartitionCatalogue(Protocol):
-    """The part of the embedded Glue that lists partitions fast."""
-
-    def partitions(self, database: str, table: str, expression: str | None = None) -> Iterator[PartitionRow]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +57,7 @@ class ScannedTable:
     reader: Reader
     is_strict: bool = False
     declaration: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, database: str, table: Mapping[str, Any]) -> ScannedTable:
@@ -84,12 +75,15 @@ class ScannedTable:
             key["Name"].lower(): parse_hive_type(key.get("Type", "string")) for key in table.get("PartitionKeys") or ()
         }
         properties = serde_properties(table)
+        parameters = dict(table.get("Parameters") or {})
         declared = [(column.name, str(column.type)) for column in columns]
         declaration = hashlib.sha256(
             repr((descriptor.get("SerdeInfo"), declared, sorted(keys), table.get("Parameters"))).encode()
         ).hexdigest()[:16]
         is_strict = properties.get("ignore.malformed.json", "").lower() == "false"
-        return cls(database, table["Name"], location, columns, keys, reader_of(table), is_strict, declaration)
+        return cls(
+            database, table["Name"], location, columns, keys, reader_of(table), is_strict, declaration, parameters
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,10 @@ class PlannedScan:
             lenient=lenient_columns is not None,
             checked=tuple(lenient_columns or ()),
         )
-        source = reader.relation([how for _, how in opened], [*data, *checked], extras)
+        read = [how for _, how in opened]
+        if extras.with_path:  # two partitions may share a folder: read once, joined with the values of both
+            read = list({how.path: how for how in read}.values())
+        source = reader.relation(read, [*data, *checked], extras)
         if checked_columns:
             names = ", ".join(quoted(column.name) for column in checked_columns)
             source = f"SELECT * FROM ({source}) WHERE hash({names}) IS NOT NULL"
@@ -226,9 +223,10 @@ def _empty(columns: Sequence[Column]) -> str:
 class ScanPlanner:
     """Finds the files of a scan through the catalogue and the store."""
 
-    def __init__(self, catalogue: PartitionCatalogue, store: ObjectStore) -> None:
-        self._catalogue = catalogue
+    def __init__(self, glue: Any, store: ObjectStore, clock: Callable[[], datetime]) -> None:
+        self._glue = glue
         self._store = store
+        self._clock = clock
 
     def plan(self, scan: TableScan, glue_table: Mapping[str, Any]) -> PlannedScan:
         """Raises TrinoError when the table can't be read."""
@@ -243,13 +241,19 @@ class ScanPlanner:
         predicate = scan.partition_predicate
         allows = partition_filter(predicate, table.partition_keys)
         expression = catalogue_expression(predicate, table.partition_keys)
-        for row in self._catalogue.partitions(scan.database, scan.table, expression):
-            values = tuple(row.values)
-            if allows is not None and not allows(values):
+        rows: Iterator[PartitionRow | ProjectedPartition]
+        if is_projected(table.parameters):
+            rows = projected_partitions(
+                table.parameters, table.partition_keys, str(table.location), predicate, self._clock()
+            )
+        else:
+            rows = partition_rows(self._glue, scan.database, scan.table, expression)
+        for row in rows:
+            if allows is not None and not allows(row.values):
                 continue
             try:
                 location = S3Location.parse(row.location)
             except InvalidLocation as error:
                 raise TrinoError("HIVE_INVALID_METADATA", str(error)) from None
             for file in files_under(self._store, location):
-                yield ScanFile(file, values)
+                yield ScanFile(file, row.values)

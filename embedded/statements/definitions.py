@@ -383,7 +383,7 @@ def _drop_partitions(
     types = {key["Name"].lower(): key.get("Type", "string") for key in table["PartitionKeys"]}
     chosen = [
         list(row.values)
-        for row in catalogue.glue.partitions(table["DatabaseName"], table["Name"])
+        for row in catalogue.partitions(table["DatabaseName"], table["Name"])
         if all(_meets(row.values[keys.index(item.key)], item, types[item.key]) for item in conditions)
     ]
     if not chosen and not if_exists:
@@ -459,7 +459,7 @@ def _repair(name: model.TableName, catalogue: CatalogueAccess, store: ObjectStor
         location = S3Location.parse(table["StorageDescriptor"]["Location"])
     except InvalidLocation as error:
         raise ddl_error(f"MetaException(message:{error})") from None
-    known = {tuple(row.values) for row in catalogue.glue.partitions(table["DatabaseName"], table["Name"])}
+    known = {tuple(row.values) for row in catalogue.partitions(table["DatabaseName"], table["Name"])}
     found: dict[tuple[str, ...], str] = {}
     for values, place in _folders(store, location, keys):
         if values not in known:

@@ -6,7 +6,7 @@ are lower-cased, as Hive does; nothing read here is ever pasted into SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from embedded.sql.errors import TrinoError
@@ -135,7 +135,7 @@ class HiveParser:
         return found
 
     def _statement(self) -> model.Statement:
-        for words, read in (
+        beginnings: tuple[tuple[tuple[str, ...], Callable[[], model.Statement]], ...] = (
             (("CREATE", "DATABASE"), self._create_database),
             (("CREATE", "SCHEMA"), self._create_database),
             (("DROP", "DATABASE"), self._drop_database),
@@ -151,11 +151,21 @@ class HiveParser:
             (("SHOW",), self._show),
             (("DESCRIBE",), self._describe),
             (("DESC",), self._describe),
-        ):
+        )
+        for words, read in beginnings:
             if self.take(*words):
-                statement: model.Statement = read()
-                return statement
-        raise self.fail("ALTER", "CREATE", "DESCRIBE", "DROP", "MSCK", "SHOW")
+                return read()
+        raise self._unknown_beginning([words for words, _ in beginnings])
+
+    def _unknown_beginning(self, beginnings: Sequence[tuple[str, ...]]) -> TrinoError:
+        """Says where the text leaves the way of all statements, and what could have stood there."""
+        deepest = max(self._matched(words) for words in beginnings)
+        expected = sorted({words[deepest] for words in beginnings if self._matched(words) == deepest})
+        self._at += deepest
+        return self.fail(*expected)
+
+    def _matched(self, words: tuple[str, ...]) -> int:
+        return max(count for count in range(len(words) + 1) if self.peek(*words[:count]))
 
     def _if_not_exists(self) -> bool:
         return self.take("IF", "NOT", "EXISTS")

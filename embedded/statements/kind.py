@@ -26,10 +26,16 @@ class StatementKind:
 
     @property
     def writes_csv(self) -> bool:
-        return self.family == "query"
+        return self.family == "query" or (self.family == "prepared" and self.substatement_type == "SELECT")
+
+    @property
+    def writes_data(self) -> bool:
+        """Whether the statement leaves files of rows: its own result object is then only a manifest."""
+        return self.substatement_type in ("INSERT", "UNLOAD", "CREATE_TABLE_AS_SELECT")
 
 
 QUERY = StatementKind(DML, "SELECT", "query")
+CREATE_TABLE_AS = StatementKind(DDL, "CREATE_TABLE_AS_SELECT", "table")
 
 #: first words -> kind; the longest match wins.
 _KINDS: dict[tuple[str, ...], StatementKind] = {

@@ -86,7 +86,7 @@ def _partitions(name: model.TableName, catalogue: CatalogueAccess) -> Iterator[s
     if not keys:
         raise semantic_error(f"[Error 10241]: Table {name.name} is not a partitioned table")
     database, table_name = name.in_database(catalogue.database)
-    for row in catalogue.glue.partitions(database, table_name):
+    for row in catalogue.partitions(database, table_name):
         yield "/".join(f"{key}={value}" for key, value in zip(keys, row.values, strict=True))
 
 

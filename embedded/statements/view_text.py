@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedded.sql.catalogue import Column
-from embedded.sql.types import TrinoType
+from embedded.sql.errors import TrinoError
+from embedded.sql.types import TrinoType, parse_type
 
 _PRESTO_VIEW = re.compile(r"/\*\s*Presto View:\s*([A-Za-z0-9+/=\s]+)\*/")
 
 
 @dataclass(frozen=True)
 class View:
-    """A view's SQL and the database its unqualified names mean."""
+    """A view's SQL, the database its unqualified names mean, and its columns where the text tells them."""
 
     sql: str
     database: str
+    columns: Sequence[Column] = ()
 
 
 def view_of(table: Mapping[str, Any]) -> View | None:
@@ -37,8 +39,9 @@ def view_of(table: Mapping[str, Any]) -> View | None:
         return View(text, table["DatabaseName"]) if text and not text.startswith("/*") else None
     try:
         document = json.loads(base64.b64decode(match.group(1)))
-        return View(document["originalSql"], document.get("schema") or table["DatabaseName"])
-    except (binascii.Error, ValueError, KeyError, TypeError):
+        columns = [Column(item["name"], parse_type(item["type"])) for item in document.get("columns", ())]
+        return View(document["originalSql"], document.get("schema") or table["DatabaseName"], columns)
+    except (binascii.Error, ValueError, KeyError, TypeError, TrinoError):
         return None
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.embedded.athena_world import World
 
 
-@pytest.fixture()
+@pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     made.create_database()
