@@ -139,6 +139,7 @@ class S3(AwsClient):
         self._folder_for_file = threading.Lock()
         self._conditional_write = threading.Lock()
         self._reader = FolderReader()
+        self._known_buckets: dict[str, tuple[int, int, Path]] = {}
 
     # --- the short cuts of the embedded Athena -------------------------------------------------------------------
 
@@ -156,9 +157,20 @@ class S3(AwsClient):
 
     def list_files(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         """Every object of the bucket whose key starts with `prefix`, in key order; NoSuchBucket as ClientError."""
-        folder = self._bucket_folder("ListObjectsV2", bucket)
         self._check_text("ListObjectsV2", prefix)
-        return list_files(self._reader, folder, prefix)
+        return list_files(self._reader, self._known_bucket_folder(bucket), prefix)
+
+    def _known_bucket_folder(self, bucket: str) -> Path:
+        """As _bucket_folder, for a caller that asks thousands of times: resolved again only when it is another one."""
+        try:
+            status = os.stat(f"{self._root}/{bucket}")  # noqa: PTH116  # a Path would take longer than the answer
+        except OSError:
+            return self._bucket_folder("ListObjectsV2", bucket)
+        known = self._known_buckets.get(bucket)
+        if known is None or known[:2] != (status.st_dev, status.st_ino):
+            known = (status.st_dev, status.st_ino, self._bucket_folder("ListObjectsV2", bucket))
+            self._known_buckets[bucket] = known
+        return known[2]
 
     # --- buckets -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from embedded.s3_key_path import FILE, FOLDER, MARK, MORE, folder_of, unescaped
+
+_PLAIN_FOLDER = re.compile(r"(?:(?!\.(?:\.?/|%))[^/\0]{1,63}/)+")
+"""Key prefixes whose segments are surely the names of their folders: 63 characters are at most 252 bytes."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,72 @@ def last_modified(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC)
 
 
-class FolderReader:
-    """Reads folders in key order, and remembers the large ones until they change.
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A folder without folders in it: its modification time, and its objects with theirs, in key order."""
 
-    Paging through a folder of 100,000 objects would read it a hundred times otherwise. A folder's modification time
+    modified_ns: int
+    objects: tuple[tuple[str, int, StoredObject], ...]
+
+
+class FolderReader:
+    """Reads folders in key order, and remembers the large ones and the leaves until they change.
+
+    Paging through a folder of 100,000 objects would read it a hundred times otherwise, and a query over thousands of
+    partitions would spend longer on finding their objects than DuckDB on reading them. A folder's modification time
     tells whether an entry came or went; it is trusted only when the folder was read well after it, because clocks of
-    file systems tick some milliseconds apart.
+    file systems tick some milliseconds apart. Size and time of a file are asked for each time.
     """
 
     LARGE = 2_000
     REMEMBERED = 8
+    REMEMBERED_LEAVES = 30_000
     SETTLED_NS = 100_000_000
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._remembered: OrderedDict[str, tuple[int, list[_Entry]]] = OrderedDict()
+        self._leaves: dict[str, _Leaf] = {}
+
+    def leaf(self, folder: str, key_prefix: str) -> list[StoredObject] | None:
+        """The objects of a small folder that has no folders in it, in key order; None for any other."""
+        try:
+            modified_ns = os.stat(folder).st_mtime_ns  # noqa: PTH116  # text is what the walk has
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        known = self._leaves.get(folder)
+        if known is None or known.modified_ns != modified_ns:
+            return self._new_leaf(folder, key_prefix, modified_ns)
+        objects = []
+        for path, file_modified_ns, found in known.objects:
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            if status.st_mtime_ns != file_modified_ns or status.st_size != found.size_bytes:
+                found = _stored(found.key, path, status)  # the newer one takes its place
+            objects.append(found)
+        return objects
+
+    def _new_leaf(self, folder: str, key_prefix: str, modified_ns: int) -> list[StoredObject] | None:
+        read_at_ns = time.time_ns()
+        entries = self.entries(folder)
+        if len(entries) >= self.LARGE or any(entry.is_folder for entry in entries):
+            return None
+        objects = []
+        for entry in entries:
+            try:
+                status = os.lstat(entry.path)
+            except FileNotFoundError:
+                continue
+            objects.append((entry.path, status.st_mtime_ns, _stored(key_prefix + entry.name, entry.path, status)))
+        if read_at_ns - modified_ns > self.SETTLED_NS:
+            with self._lock:
+                self._leaves.pop(folder, None)
+                self._leaves[folder] = _Leaf(modified_ns, tuple(objects))
+                while len(self._leaves) > self.REMEMBERED_LEAVES:
+                    del self._leaves[next(iter(self._leaves))]
+        return [found for _, _, found in objects]
 
     def entries(self, folder: str) -> list[_Entry]:
         """What a folder holds, in key order; each segment once as a file and once as a folder; none when absent."""
@@ -109,9 +164,18 @@ class FolderReader:
 
 def list_files(reader: FolderReader, bucket_folder: Path, prefix: str) -> Iterator[StoredObject]:
     """Every object whose key starts with `prefix`, in key order."""
+    if _PLAIN_FOLDER.fullmatch(prefix):
+        objects = reader.leaf(f"{bucket_folder}/{prefix[:-1]}", prefix)
+        if objects is not None:
+            yield from objects
+            return
     for found in walk(reader, bucket_folder, prefix):
         if isinstance(found, FoundFile) and (status := found.stat()) is not None:
-            yield StoredObject(found.key, status.st_size, last_modified(status), Path(found.path))
+            yield _stored(found.key, found.path, status)
+
+
+def _stored(key: str, path: str, status: os.stat_result) -> StoredObject:
+    return StoredObject(key, status.st_size, last_modified(status), Path(path))
 
 
 def walk(

@@ -259,6 +259,44 @@ class TestShortCuts:
         assert (found.key, found.size_bytes, found.last_modified) == ("a/b", 5, NOON.replace(microsecond=0))
         assert found.path == root / "lake/a/b"
 
+    def test_list_files_of_a_remembered_folder_tells_of_every_change(self, s3: S3, root: Path) -> None:
+        folder = root / "lake/dt=1/hr=2"
+
+        def told() -> list[tuple[str, int]]:
+            return [(found.key, found.size_bytes) for found in s3.list_files("lake", "dt=1/hr=2/")]
+
+        def settle(number: int) -> None:
+            settled_ns = (1_700_000_000 + number) * 1_000_000_000
+            os.utime(folder, ns=(settled_ns, settled_ns))
+            told()
+
+        s3.put_object(Bucket="lake", Key="dt=1/hr=2/b", Body=b"12")
+        settle(1)
+        s3.put_object(Bucket="lake", Key="dt=1/hr=2/a", Body=b"1")
+        assert told() == [("dt=1/hr=2/a", 1), ("dt=1/hr=2/b", 2)]
+        settle(2)
+        with (folder / "a").open("ab") as file:  # in place: the folder's time does not tell
+            file.write(b"234")
+        assert told() == [("dt=1/hr=2/a", 4), ("dt=1/hr=2/b", 2)]
+        settle(3)
+        s3.put_object(Bucket="lake", Key="dt=1/hr=2/c/d", Body=b"")
+        assert told() == [("dt=1/hr=2/a", 4), ("dt=1/hr=2/b", 2), ("dt=1/hr=2/c/d", 0)]
+        settle(4)
+        for name in ("a", "b"):
+            s3.delete_object(Bucket="lake", Key=f"dt=1/hr=2/{name}")
+        s3.delete_object(Bucket="lake", Key="dt=1/hr=2/c/d")
+        assert told() == []
+
+    def test_list_files_of_a_bucket_that_was_made_anew(self, s3: S3) -> None:
+        s3.put_object(Bucket="lake", Key="a/b", Body=b"12345")
+        assert [found.key for found in s3.list_files("lake", "a/")] == ["a/b"]
+        s3.delete_object(Bucket="lake", Key="a/b")
+        s3.delete_bucket(Bucket="lake")
+        with pytest.raises(s3.exceptions.NoSuchBucket):
+            list(s3.list_files("lake", "a/"))
+        s3.create_bucket(Bucket="lake")
+        assert list(s3.list_files("lake", "a/")) == []
+
     def test_an_unknown_bucket(self, s3: S3) -> None:
         with pytest.raises(s3.exceptions.NoSuchBucket):
             s3.list_files("nothing", "")
