@@ -164,6 +164,8 @@ def _text(value: Typed, target: TrinoType) -> str:
         return text_expression(value.sql, value.type)
     text = text_expression(value.sql, value.type)
     message = f"'Value ' || text_ || ' cannot be represented as {target}'"
+    if value.type.base == "time":
+        message = f"'Cannot cast ''' || text_ || ''' to {target}'"
     failure = error_sql("INVALID_CAST_ARGUMENT", message, "VARCHAR")
     body = f"CASE WHEN length(text_) > {target.length} THEN {failure} ELSE text_ END"
     return f"(list_transform([{text}], lambda text_: {body})[1])"
@@ -183,6 +185,14 @@ _SOURCES = (
 @cast(*((source, "varchar") for source in _SOURCES))
 def value_to_varchar(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     return _text(value, target)
+
+
+@cast(("date", "json"), ("timestamp", "json"), ("timestamp with time zone", "json"))
+def value_to_json(analyser: Analyser, value: Typed, target: TrinoType) -> str:
+    """A JSON string of the text."""
+    from embedded.sql.text import text_expression
+
+    return f"('\"' || {text_expression(value.sql, value.type)} || '\"')"
 
 
 # --------------------------------------------------------------------------------------------- between them
@@ -239,7 +249,8 @@ def timestamp_to_time(analyser: Analyser, value: Typed, target: TrinoType) -> st
 @cast(("timestamp", "time with time zone"), ("timestamp with time zone", "time with time zone"))
 def timestamp_to_time_with_zone(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     def body(parts: Parts) -> str:
-        offset = f"trino_zone_offset({parts.instant}, {parts.zone}) // 60000000" if parts.is_zoned else "0"
+        # Trino asks for the offset at the wall clock, as if that were UTC
+        offset = f"trino_zone_offset({parts.local}, {parts.zone}) // 60000000" if parts.is_zoned else "0"
         return guarded(
             parts, f"{{'p': {_picos_of_day(parts, target.precision)}, 'o': CAST({offset} AS INTEGER)}}"
         )

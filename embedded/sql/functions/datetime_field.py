@@ -323,9 +323,9 @@ def difference_of_timestamps(call: Invocation) -> str:
                 if unit in _INSTANT_MICROS:
                     size = _INSTANT_MICROS[unit] // 1000
                     return f"((trino_millis({second.instant}) - trino_millis({first.instant})) // {size})"
-                # both clocks are read in the zone of the first
+                # both clocks are read in the zone of the first; of fine values in UTC, as Trino does
                 one, other = f"trino_whole_millis({first.instant})", f"trino_whole_millis({second.instant})"
-                if first.is_zoned:
+                if first.is_zoned and first.type.precision <= 3:
                     one, other = (f"trino_zone_local({side}, {first.zone})" for side in (one, other))
                 if unit in _DAY_UNITS:
                     return f"((trino_millis({other}) - trino_millis({one})) // {_DAY_UNITS[unit] * 86_400_000})"

@@ -209,6 +209,11 @@ macro(
 )
 
 
+def offset_text(micros: str) -> str:
+    """Java's ZoneOffset of an offset in microseconds: Z, +05:45, -00:01:15."""
+    return f"CASE WHEN {micros} = 0 THEN 'Z' ELSE trino_zone_offset_text({micros}, ':') END"
+
+
 def java_text(value: Typed) -> str:
     """What Java's LocalTime, LocalDateTime and ZonedDateTime print: what format('%s') shows of times and timestamps."""
 
@@ -221,7 +226,7 @@ def java_text(value: Typed) -> str:
         if not parts.is_zoned:
             return f"({text})"
         offset = f"trino_zone_offset({parts.instant}, {parts.zone})"
-        shown = f"CASE WHEN {offset} = 0 THEN 'Z' ELSE trino_zone_offset_text({offset}, ':') END"
+        shown = offset_text(offset)
         region = f"CASE WHEN {parts.zone}[1] IN ('+', '-') THEN '' ELSE '[' || {parts.zone} || ']' END"
         return f"({text} || {shown} || {region})"
 

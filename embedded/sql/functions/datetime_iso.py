@@ -14,10 +14,10 @@ from embedded.sql import literals
 from embedded.sql.civil_calendar import days_from_civil, days_of_month
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions import joda
-from embedded.sql.functions.datetime_format import checked_offset, zoned
+from embedded.sql.functions.datetime_format import checked_offset, offset_text, zoned
 from embedded.sql.functions.datetime_value import Parts, built, guarded, taken
 from embedded.sql.functions.joda import Bucket, Fraction, malformed
-from embedded.sql.functions.registry import Bindings, Invocation, emits, macro, scalar, sql_function
+from embedded.sql.functions.registry import Bindings, Invocation, emits, error_sql, macro, scalar, sql_function
 from embedded.sql.physical import text_literal
 from embedded.sql.time_zone import normal_zone, offset_zone
 from embedded.sql.types import TrinoType, varchar
@@ -64,7 +64,9 @@ def _iso_timestamp(call: Invocation) -> str:
         if not parts.is_zoned:
             return f"CAST({text} AS VARCHAR)"
         offset = f"trino_zone_offset({parts.instant}, {parts.zone})"
-        shown = f"CASE WHEN {offset} = 0 THEN 'Z' ELSE trino_zone_offset_text({offset}, ':') END"
+        message = f"'Timezone with non-zero seconds offset cannot be rendered as ISO8601: ' || {offset_text(offset)}"
+        failure = error_sql("INVALID_ARGUMENTS", message, "VARCHAR")
+        shown = f"CASE WHEN {offset} % 60000000 <> 0 THEN {failure} ELSE {offset_text(offset)} END"
         return f"CAST({text} || {shown} AS VARCHAR)"
 
     return taken(call.arguments[0], body)
@@ -289,6 +291,15 @@ def _unix_nanos(call: Invocation) -> str:
 
 emits("from_unixtime_nanos(bigint) -> timestamp(9) with time zone")(_unix_nanos)
 emits("from_unixtime_nanos(decimal(p, s)) -> timestamp(9) with time zone")(_unix_nanos)
+
+
+@emits("to_unixtime(timestamp(p)) -> double")
+def to_unixtime_of_local(call: Invocation) -> str:
+    def body(parts: Parts) -> str:
+        seconds = f"CAST(epoch_us({parts.instant}) AS DOUBLE) / 1e6"
+        return f"({seconds} + CAST({parts.picos} AS DOUBLE) / 1e12)" if parts.is_fine else f"({seconds})"
+
+    return taken(call.arguments[0], body)
 
 
 @emits("to_unixtime(timestamp(p) with time zone) -> double")

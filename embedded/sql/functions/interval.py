@@ -107,15 +107,30 @@ for _family in ("timestamp(p)", "timestamp(p) with time zone"):
         emits(f"-({_family}, {_interval}) -> {_family}", result=_result)(_moved(0, "-", months=_months))
 
 
+macro("trino_micros_of_millisecond(t)", "trino_floor_mod(epoch_us(t), 1000)")
+macro(
+    "trino_millis_apart(a, b, picos)",
+    # whole milliseconds, then what is left of both, away from zero from a half on
+    "trino_millis(a) - trino_millis(b) "
+    "+ CASE WHEN picos >= 500000000 THEN 1 WHEN picos <= -500000000 THEN -1 ELSE 0 END",
+)
+
+
 @emits(
     f"-(timestamp(p), timestamp(p)) -> {DAY}",
     f"-(timestamp(p) with time zone, timestamp(p) with time zone) -> {DAY}",
 )
 def difference_of_timestamps(call: Invocation) -> str:
+    """In milliseconds, rounded: half up, but with a zone by Trino's own rule for values finer than milliseconds."""
+
     def with_left(left: Parts) -> str:
         def with_right(right: Parts) -> str:
-            micros = f"epoch_us({left.instant}) - epoch_us({right.instant})"
-            return f"trino_floor_div({micros} + 500, 1000)"
+            one, other = left.instant, right.instant
+            if left.is_zoned:
+                micros = f"(trino_micros_of_millisecond({one}) - trino_micros_of_millisecond({other}))"
+                picos = f"{micros} * 1000000 + {left.picos} - {right.picos}"
+                return f"(trino_millis_apart({one}, {other}, {picos}))"
+            return f"trino_floor_div(epoch_us({one}) - epoch_us({other}) + 500, 1000)"
 
         return taken(call.arguments[1], with_right, "dt2_")
 
