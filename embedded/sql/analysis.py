@@ -273,7 +273,7 @@ class Analyser(ExpressionAnalyser):
         if isinstance(node, tree.Values):
             return self._values(node, outer)
         if isinstance(node, tree.TableQuery):
-            sql, fields = self._relation(node.table, Scope([], outer, None))
+            sql, fields = self.relation(node.table, Scope([], outer, None))
             visible = [field for field in fields if not field.is_hidden]
             for field in visible:
                 self.reference(field, tree.Identifier(node.position, field.name or ""))
@@ -378,7 +378,7 @@ class Analyser(ExpressionAnalyser):
             from_sql = ""
             fields: list[Field] = []
             if node.relation is not None:
-                sql, fields = self._relation(node.relation, Scope([], outer, None))
+                sql, fields = self.relation(node.relation, Scope([], outer, None))
                 from_sql = f" FROM {sql}"
             for field in fields:
                 field.level = level
@@ -675,7 +675,7 @@ class Analyser(ExpressionAnalyser):
 
     # ---------------------------------------------------------------------------------- relations
 
-    def _relation(self, node: tree.RelationNode, around: Scope) -> tuple[str, list[Field]]:
+    def relation(self, node: tree.RelationNode, around: Scope) -> tuple[str, list[Field]]:
         """SQL for FROM and the fields it brings. `around.fields`: what stands to the left (for LATERAL and UNNEST)."""
         if isinstance(node, tree.TableReference):
             return self._table(node)
@@ -695,6 +695,10 @@ class Analyser(ExpressionAnalyser):
             return self._sampled(node, around)
         if isinstance(node, tree.TableFunction):
             return self._table_function(node)
+        if isinstance(node, tree.MatchRecognize):
+            from embedded.sql.row_patterns import match_recognize
+
+            return match_recognize(self, node, around)
         raise self.error("NOT_SUPPORTED", f"{type(node).__name__} is not supported by the embedded engine", node)
 
     def _derived(self, output: Output, prefix: str) -> tuple[str, list[Field]]:
@@ -755,7 +759,7 @@ class Analyser(ExpressionAnalyser):
         if isinstance(node.relation, tree.Unnest) and node.columns is not None:
             sql, fields = self._unnest(node.relation, around, len(node.columns))
         else:
-            sql, fields = self._relation(node.relation, around)
+            sql, fields = self.relation(node.relation, around)
         visible = [field for field in fields if not field.is_hidden]
         qualifier = (node.alias.lower(),)
         if node.columns is not None:
@@ -778,7 +782,7 @@ class Analyser(ExpressionAnalyser):
         return sql, fields
 
     def _sampled(self, node: tree.Sampled, around: Scope) -> tuple[str, list[Field]]:
-        sql, fields = self._relation(node.relation, around)
+        sql, fields = self.relation(node.relation, around)
         percentage = node.percentage
         if isinstance(percentage, tree.IntegerLiteral):
             share = float(percentage.value)
@@ -875,9 +879,9 @@ class Analyser(ExpressionAnalyser):
     # ---------------------------------------------------------------------------------- joins
 
     def _join(self, node: tree.Join, around: Scope) -> tuple[str, list[Field]]:
-        left_sql, left = self._relation(node.left, around)
+        left_sql, left = self.relation(node.left, around)
         right_around = Scope([*around.fields, *left], around.parent, None)
-        right_sql, right = self._relation(node.right, right_around)
+        right_sql, right = self.relation(node.right, right_around)
         if node.kind in ("LEFT", "FULL"):
             for field in right:
                 field.origin = None

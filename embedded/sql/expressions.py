@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from embedded.sql import literals, tree, types
 from embedded.sql.arithmetic import arithmetic
@@ -36,6 +36,9 @@ from embedded.sql.types import (
     is_orderable,
     parse_type,
 )
+
+if TYPE_CHECKING:
+    from embedded.sql.row_patterns import RowPatternAnalyser
 
 #: What Athena adds to Trino's text, because Lake Formation may hide columns.
 _NOT_AUTHORIZED = " or requester is not authorized to access requested resources"
@@ -98,6 +101,7 @@ class ExpressionAnalyser:
         self.level = Level()
         self.scope: Scope = Scope([], None, self.level)
         self.lambdas: list[dict[str, Typed]] = []
+        self.row_pattern: RowPatternAnalyser | None = None
         self.referenced: list[tuple[tree.Expression, Field]] = []
 
     # ---------------------------------------------------------------------------------- errors and coercion
@@ -206,6 +210,10 @@ class ExpressionAnalyser:
     # ---------------------------------------------------------------------------------- names
 
     def identifier(self, node: tree.Identifier) -> Typed:
+        if self.row_pattern is not None:
+            column = self.row_pattern.column(node)
+            if column is not None:
+                return column
         found = self.lookup((), node.name, node)
         if found is None:
             raise self.missing_column(node.name, node)
@@ -215,6 +223,10 @@ class ExpressionAnalyser:
         return self.error("COLUMN_NOT_FOUND", f"Column '{name}' cannot be resolved{_NOT_AUTHORIZED}", node)
 
     def dereference(self, node: tree.Dereference) -> Typed:
+        if self.row_pattern is not None:
+            column = self.row_pattern.labelled_column(node)
+            if column is not None:
+                return column
         parts = _name_parts(node)
         if parts is not None:
             found = self.lookup(tuple(part.lower() for part in parts[:-1]), parts[-1], node)
@@ -556,6 +568,10 @@ class ExpressionAnalyser:
     # ---------------------------------------------------------------------------------- calls
 
     def call(self, node: tree.Call) -> Typed:
+        if self.row_pattern is not None:
+            found = self.row_pattern.call(node)
+            if found is not None:
+                return found
         special = registry.special_form(node.name)
         if special is not None:
             return special(self, node)  # type: ignore[arg-type]  # self is the Analyser that completes this class

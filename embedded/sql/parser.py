@@ -149,6 +149,7 @@ class Parser:
         self.token: Token = self.tokens[0]
         self.depth = 0
         self.parameters = 0
+        self.in_row_pattern = 0
 
     # -------------------------------------------------------------------------------------- tokens
 
@@ -566,17 +567,171 @@ class Parser:
         return relation
 
     def aliased_relation(self) -> tree.RelationNode:
-        relation = self.primary_relation()
+        """A relation with its alias; row pattern recognition follows the alias and may have one of its own."""
+        relation = self.alias_of(self.primary_relation())
         if self.token.key == "MATCH_RECOGNIZE" and self.key() == "(":
-            raise self.source.error(
-                "NOT_SUPPORTED", "MATCH_RECOGNIZE is not supported by the embedded engine", self.token.position
-            )
+            return self.alias_of(self.match_recognize(relation))
+        return relation
+
+    def alias_of(self, relation: tree.RelationNode) -> tree.RelationNode:
         has_as = self.take("AS")
         if has_as or (self.is_identifier() and self.token.key not in _NOT_RELATION_ALIAS and not self.starts_clause()):
             alias = self.identifier()
             columns = self.names() if self.token.key == "(" else None
             return tree.Aliased(alias.position, relation, alias.name, columns)
         return relation
+
+    # -------------------------------------------------------------------------------------- row patterns
+
+    def match_recognize(self, relation: tree.RelationNode) -> tree.MatchRecognize:
+        position = self.advance().position
+        self.need("(")
+        partition_by: list[tree.Expression] = []
+        if self.take("PARTITION", "BY"):
+            partition_by.append(self.expression())
+            while self.take(","):
+                partition_by.append(self.expression())
+        order_by = self.sort_items() if self.take("ORDER", "BY") else []
+        self.in_row_pattern += 1
+        measures: list[tuple[tree.Expression, str]] = []
+        if self.take("MEASURES"):
+            while True:
+                expression = self.expression()
+                self.need("AS")
+                measures.append((expression, self.identifier().name))
+                if not self.take(","):
+                    break
+        rows_per_match = self.rows_per_match()
+        skip = self.after_match_skip()
+        self.take("INITIAL")
+        self.need("PATTERN", "(")
+        pattern = self.row_pattern()
+        self.need(")")
+        subsets: dict[str, list[str]] = {}
+        if self.take("SUBSET"):
+            while True:
+                name = self.label()
+                self.need("=", "(")
+                subsets[name] = [self.label()]
+                while self.take(","):
+                    subsets[name].append(self.label())
+                self.need(")")
+                if not self.take(","):
+                    break
+        self.need("DEFINE")
+        definitions: list[tuple[str, tree.Expression]] = []
+        while True:
+            name = self.label()
+            self.need("AS")
+            definitions.append((name, self.expression()))
+            if not self.take(","):
+                break
+        self.in_row_pattern -= 1
+        self.need(")")
+        return tree.MatchRecognize(
+            position,
+            relation,
+            partition_by,
+            order_by,
+            measures,
+            rows_per_match,
+            skip,
+            pattern,
+            subsets,
+            definitions,
+        )
+
+    def rows_per_match(self) -> str:
+        if self.take("ONE", "ROW", "PER", "MATCH"):
+            return "ONE"
+        if not self.take("ALL", "ROWS", "PER", "MATCH"):
+            return "ONE"
+        if self.take("OMIT", "EMPTY", "MATCHES"):
+            return "ALL_OMIT_EMPTY"
+        if self.take("WITH", "UNMATCHED", "ROWS"):
+            return "ALL_WITH_UNMATCHED"
+        self.take("SHOW", "EMPTY", "MATCHES")
+        return "ALL_SHOW_EMPTY"
+
+    def after_match_skip(self) -> tuple[str, str]:
+        if not self.take("AFTER", "MATCH"):
+            return ("PAST_LAST_ROW", "")
+        self.need("SKIP")
+        if self.take("PAST", "LAST", "ROW"):
+            return ("PAST_LAST_ROW", "")
+        self.need("TO")
+        if self.take("NEXT", "ROW"):
+            return ("NEXT_ROW", "")
+        if self.take("FIRST"):
+            return ("FIRST", self.label())
+        self.take("LAST")
+        return ("LAST", self.label())
+
+    def label(self) -> str:
+        """A pattern variable: upper case unless quoted."""
+        identifier = self.identifier()
+        return identifier.name if identifier.quoted else identifier.name.upper()
+
+    def row_pattern(self) -> list[object]:
+        self.deeper()
+        choices: list[object] = [self.row_pattern_sequence()]
+        while self.take("|"):
+            choices.append(self.row_pattern_sequence())
+        self.depth -= 1
+        return choices[0] if len(choices) == 1 else ["choice", *choices]  # type: ignore[return-value]  # a pattern
+
+    def row_pattern_sequence(self) -> list[object]:
+        parts: list[object] = []
+        while self.token.key not in (")", "|", "-}", ",") and self.token.kind != "end":
+            parts.append(self.row_pattern_quantified())
+        return parts[0] if len(parts) == 1 else ["sequence", *parts]  # type: ignore[return-value]  # a pattern
+
+    def row_pattern_quantified(self) -> list[object]:
+        primary = self.row_pattern_primary()
+        bounds: tuple[int, int | None]
+        if self.take("*"):
+            bounds = (0, None)
+        elif self.take("+"):
+            bounds = (1, None)
+        elif self.take("?"):
+            bounds = (0, 1)
+        elif self.take("{"):
+            least = int(self.advance().text) if self.token.kind == "integer" else 0
+            most: int | None = least
+            if self.take(","):
+                most = int(self.advance().text) if self.token.kind == "integer" else None
+            self.need("}")
+            bounds = (least, most)
+        else:
+            return primary
+        return ["repeat", primary, bounds[0], bounds[1], not self.take("?")]
+
+    def row_pattern_primary(self) -> list[object]:
+        if self.take("^"):
+            return ["start"]
+        if self.take("$"):
+            return ["end"]
+        if self.take("{-"):
+            inner = self.row_pattern()
+            self.need("-}")
+            return ["exclude", inner]
+        if self.take("("):
+            if self.take(")"):
+                return ["empty"]
+            inner = self.row_pattern()
+            self.need(")")
+            return inner
+        if self.token.key == "PERMUTE" and self.key() == "(":
+            self.advance()
+            self.advance()
+            parts: list[object] = [self.row_pattern()]
+            while self.take(","):
+                parts.append(self.row_pattern())
+            self.need(")")
+            return ["permute", *parts]
+        return ["label", self.label()]
+
+    # -------------------------------------------------------------------------------------- relations, continued
 
     def primary_relation(self) -> tree.RelationNode:
         token = self.token
@@ -1403,6 +1558,13 @@ class Parser:
         return call
 
     def running_or_final(self) -> tree.Expression | None:
+        if self.in_row_pattern and self.kind() in ("name", "quoted"):
+            mode = self.advance().key
+            call = self.primary()
+            if not isinstance(call, tree.Call):
+                self.fail(f"{mode} semantics is only for calls", call.position)
+            call.processing_mode = mode
+            return call
         if self.kind() in ("name", "quoted") and self.key(2) == "(" and self.key() not in ("AS", "OVER", "IN"):
             raise self.source.error(
                 "NOT_SUPPORTED",

@@ -82,6 +82,7 @@ def text_query(translation: Translation) -> str:
 
 def install(connection: duckdb.DuckDBPyConnection) -> None:
     """Settings, macros and Python functions, once per DuckDB instance (cursors of it see them)."""
+    from embedded.sql import row_patterns  # noqa: F401  (its macros)
     from embedded.sql.functions import registry
 
     connection.execute("SET TimeZone = 'UTC'")

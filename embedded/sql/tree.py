@@ -373,7 +373,21 @@ class Join(RelationNode):
 
 @dataclass(slots=True)
 class MatchRecognize(RelationNode):
+    """Row pattern recognition. `pattern` is made of lists, as JSON would hold it:
+
+    ["label", name], ["sequence", p...], ["choice", p...], ["repeat", p, least, most or None, greedy],
+    ["permute", p...], ["exclude", p], ["empty"], ["start"], ["end"]
+    """
+
     relation: RelationNode
+    partition_by: list[Expression]
+    order_by: list[SortItem]
+    measures: list[tuple[Expression, str]]
+    rows_per_match: str  # ONE ALL_SHOW_EMPTY ALL_OMIT_EMPTY ALL_WITH_UNMATCHED
+    skip: tuple[str, str]  # (PAST_LAST_ROW | NEXT_ROW | FIRST | LAST, label)
+    pattern: list[object]
+    subsets: dict[str, list[str]]
+    definitions: list[tuple[str, Expression]]
 
 
 # ------------------------------------------------------------------------------------------------ queries

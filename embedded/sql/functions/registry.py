@@ -749,7 +749,7 @@ def special(*names: str) -> Callable[[Callable[[Analyser, tree.Call], Typed]], C
     return register
 
 
-CastRule = Callable[["Analyser", Typed, TrinoType], str]
+CastRule = Callable[["Analyser", Typed, TrinoType], str | None]  # None: no such cast
 _cast_rules: dict[tuple[str, str], CastRule] = {}
 
 
@@ -833,6 +833,24 @@ def python_call(
     call = f"{name}({', '.join(argument.sql for argument in arguments)})"
     if arrow:
         return call
+    return f"CAST({call} AS {physical})" if _holds_floats(physical) else _owned(call, types, physical)
+
+
+def physical_python_call(
+    analyser: Analyser,
+    function: Callable[..., object],
+    arguments: Sequence[str],
+    types: tuple[str, ...],
+    physical: str,
+) -> str:
+    """As python_call, over SQL arguments of these DuckDB types: for values that are not of one Trino type."""
+    identity = "|".join((function.__module__, function.__qualname__, *types, physical))
+    digest = hashlib.blake2s(identity.encode(), digest_size=6).hexdigest()
+    name = f"py_{function.__name__.lower()}_{digest}"
+    if name not in _python_functions:
+        _python_functions[name] = PythonFunction(name, function, types, physical, False, False, False)
+    analyser.functions.add(name)
+    call = f"{name}({', '.join(arguments)})"
     return f"CAST({call} AS {physical})" if _holds_floats(physical) else _owned(call, types, physical)
 
 
