@@ -1,0 +1,3 @@
+"""Trino functions: json_exists, json_value, json_query, json_array, json_object."""
+
+from __future__ import annotations
