@@ -263,7 +263,9 @@ def array_sort(call: Invocation) -> str:
         "list_transform(sorted_, lambda item_, at_: struct_pack(n := item_ IS NULL, "
         f"k := {_order_key('item_', element)}, at := at_, v := item_))"
     )
-    body = f"CASE {refused}ELSE list_transform(list_sort({entries}), lambda item_: item_.v) END"
+    body = f"list_transform(list_sort({entries}), lambda item_: item_.v)"
+    if refused:
+        body = f"CASE {refused}ELSE {body} END"
     return bound("sorted_", call[0], body)
 
 
@@ -473,19 +475,25 @@ def sequence_of_dates(call: Invocation) -> str:
     )
 
 
+def _refuse_finer_than_microseconds(call: Invocation) -> None:
+    start = call.arguments[0].type
+    if start.base == "timestamp" and start.precision > 6:
+        raise call.error("NOT_SUPPORTED", f"sequence of {start} is not supported by the embedded engine")
+
+
 @emits(
     "sequence(date, date, interval year to month) -> array(date)",
     "sequence(timestamp(p), timestamp(p), interval year to month) -> array(timestamp(p))",
 )
 def sequence_of_months(call: Invocation) -> str:
+    _refuse_finer_than_microseconds(call)
     steps = "date_sub('month', sequence_.a, sequence_.b) // sequence_.s"
     return _sequence(call, "sequence_.s", steps, "sequence_.a + to_months(CAST(n_ * sequence_.s AS INTEGER))")
 
 
 @emits("sequence(timestamp(p), timestamp(p), interval day to second) -> array(timestamp(p))")
 def sequence_of_timestamps(call: Invocation) -> str:
-    if call.arguments[0].type.precision > 6:
-        raise call.error("NOT_SUPPORTED", "sequence of timestamps finer than microseconds is not supported")
+    _refuse_finer_than_microseconds(call)
     steps = "(epoch_us(sequence_.b) - epoch_us(sequence_.a)) // (sequence_.s * 1000)"
     return _sequence(call, "sequence_.s", steps, "sequence_.a + to_microseconds(n_ * sequence_.s * 1000)")
 
