@@ -1,0 +1,89 @@
+"""A client that costs next to nothing: one keep-alive socket, requests made once, answers counted and not parsed.
+
+A Python HTTP client spends more on a page than a good server does; measured through it, every server looks alike.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+class Wire:
+    """One connection to `http://127.0.0.1:<port>`."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = bytearray(_BUFFER_BYTES)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, request: bytes) -> bytes:
+        """The body of the answer. Raises RuntimeError for anything but 200 with a Content-Length."""
+        self._socket.sendall(request)
+        view = memoryview(self._buffer)
+        filled = 0
+        while (end := self._buffer.find(b"\r\n\r\n", 0, filled)) < 0:
+            filled += self._received(view[filled:])
+        head = bytes(view[:end])
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head.decode("latin-1") + "\n" + bytes(view[end:filled]).decode("utf-8", "replace"))
+        start = head.lower().find(b"content-length:")
+        if start < 0:
+            raise RuntimeError("an answer without a Content-Length")
+        length = int(head[start + 15 :].split(b"\r\n", 1)[0])
+        total = end + 4 + length
+        while filled < total:
+            filled += self._received(view[filled:total])
+        return bytes(view[end + 4 : total])
+
+    def _received(self, room: memoryview) -> int:
+        count = self._socket.recv_into(room)
+        if count == 0:
+            raise RuntimeError("the server closed the connection")
+        return count
+
+
+def get(path: str) -> bytes:
+    """A GET request."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n".encode()
+
+
+def post(path: str, body: Any) -> bytes:
+    """A POST request with a JSON body."""
+    content = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+def median_milliseconds(port: int, requests: Sequence[bytes]) -> Callable[[], float]:
+    """A measurement: the median time of these requests, one after another on a fresh connection."""
+
+    def measure() -> float:
+        samples = []
+        with Wire(port) as wire:
+            for request in requests:
+                started = time.perf_counter()
+                wire.ask(request)
+                samples.append((time.perf_counter() - started) * 1000)
+        return statistics.median(samples)
+
+    return measure
