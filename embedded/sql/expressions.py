@@ -509,6 +509,9 @@ class ExpressionAnalyser:
             target = parse_type(node.type.text)
         except TrinoError as error:
             raise self.error(error.name, error.message, node.type) from None
+        if target.base.startswith("time") and target.precision > 12:
+            message = f"{target.base.upper()} precision must be in range [0, 12]: {target.precision}"
+            raise self.error("NUMERIC_VALUE_OUT_OF_RANGE", message, node.type)
         if target.base == "decimal" and (
             target.precision > 38 or target.precision < 1 or target.scale > target.precision
         ):
@@ -527,6 +530,13 @@ class ExpressionAnalyser:
         name = _EXTRACT_FUNCTIONS.get(node.field)
         if name is None:
             raise self.error("SYNTAX_ERROR", f"Invalid EXTRACT field: {node.field}", node)
+        base = value.type.base
+        if base != "unknown" and not base.startswith(("date", "time", "interval")):
+            message = f"Type of argument to extract must be DATE, TIME, TIMESTAMP, or INTERVAL (actual {value.type})"
+            raise self.error("TYPE_MISMATCH", message, node.operand)
+        if name.startswith("timezone") and base != "unknown" and not base.endswith("with time zone"):
+            message = f"Type of argument to extract time zone field must have a time zone (actual {value.type})"
+            raise self.error("TYPE_MISMATCH", message, node.operand)
         return self.invoke(name, [value], node)
 
     def at_time_zone(self, node: tree.AtTimeZone) -> Typed:
@@ -544,7 +554,9 @@ class ExpressionAnalyser:
         precision = 3 if node.precision is None else node.precision
         if precision > 12:
             kind = "TIME" if node.function in ("CURRENT_TIME", "LOCALTIME") else "TIMESTAMP"
-            raise self.error("INVALID_FUNCTION_ARGUMENT", f"{kind} precision must be in range [0, 12]", node)
+            kind += " WITH TIME ZONE" if node.function.startswith("CURRENT") else ""
+            message = f"{kind} precision must be in range [0, 12]: {precision}"
+            raise self.error("NUMERIC_VALUE_OUT_OF_RANGE", message, node)
         step = 10 ** max(0, 6 - precision)
         # rounded half up to the precision, as Trino does (the date is not)
         micros = (
