@@ -438,6 +438,13 @@ _DIRECTION = (
 
 def _sequence(call: Invocation, step: str, steps: str, value: str) -> str:
     """`sequence_.a` .. `sequence_.b`: `step` its direction, `steps` how many fit, `value` the one after `n_` steps."""
+    start, stop = call[0], call[1]
+    more = f", s := {call[2]}" if len(call) == 3 else ""
+    if _is_fine(call):
+        # timestamps beyond microseconds: every entry keeps the picoseconds of the first
+        more += f", p := CAST(({start}).p AS INTEGER)"
+        start, stop = f"CAST(({start}).t AS TIMESTAMP)", f"CAST(({stop}).t AS TIMESTAMP)"
+        value = f"{{'t': CAST({value} AS TIMESTAMP), 'p': sequence_.p}}"
     zero = error_sql(_INVALID, "'step must not be zero'", call.physical)
     direction = error_sql(_INVALID, f"'{_DIRECTION}'", call.physical)
     too_many = error_sql(_INVALID, f"'{_ENTRIES}'", call.physical)
@@ -448,8 +455,7 @@ def _sequence(call: Invocation, step: str, steps: str, value: str) -> str:
         f"WHEN {steps} >= 10000 THEN {too_many} "
         f"ELSE list_transform(range(0, {steps} + 1), lambda n_: {value}) END"
     )
-    step_field = f", s := {call[2]}" if len(call) == 3 else ""
-    pair = f"struct_pack(a := {call[0]}, b := {call[1]}{step_field})"
+    pair = f"struct_pack(a := {start}, b := {stop}{more})"
     return f"CAST({bound('sequence_', pair, body)} AS {call.physical})"
 
 
@@ -475,10 +481,9 @@ def sequence_of_dates(call: Invocation) -> str:
     )
 
 
-def _refuse_finer_than_microseconds(call: Invocation) -> None:
+def _is_fine(call: Invocation) -> bool:
     start = call.arguments[0].type
-    if start.base == "timestamp" and start.precision > 6:
-        raise call.error("NOT_SUPPORTED", f"sequence of {start} is not supported by the embedded engine")
+    return start.base == "timestamp" and start.precision > 6
 
 
 @emits(
@@ -486,14 +491,12 @@ def _refuse_finer_than_microseconds(call: Invocation) -> None:
     "sequence(timestamp(p), timestamp(p), interval year to month) -> array(timestamp(p))",
 )
 def sequence_of_months(call: Invocation) -> str:
-    _refuse_finer_than_microseconds(call)
     steps = "date_sub('month', sequence_.a, sequence_.b) // sequence_.s"
     return _sequence(call, "sequence_.s", steps, "sequence_.a + to_months(CAST(n_ * sequence_.s AS INTEGER))")
 
 
 @emits("sequence(timestamp(p), timestamp(p), interval day to second) -> array(timestamp(p))")
 def sequence_of_timestamps(call: Invocation) -> str:
-    _refuse_finer_than_microseconds(call)
     steps = "(epoch_us(sequence_.b) - epoch_us(sequence_.a)) // (sequence_.s * 1000)"
     return _sequence(call, "sequence_.s", steps, "sequence_.a + to_microseconds(n_ * sequence_.s * 1000)")
 
