@@ -420,6 +420,11 @@ class Analyser(ExpressionAnalyser):
                 if not is_comparable(item.value.type):
                     message = f"DISTINCT can only be applied to comparable types (actual: {item.value.type})"
                     raise self.error("TYPE_MISMATCH", message, node)
+        if level.group_values:
+            having_sql = level.shown(having_sql)
+            order_sql = [level.shown(one) for one in order_sql]
+            for item in items:
+                item.value = Typed(level.shown(item.value.sql), item.value.type)
         if node.having is not None and not group_sql and not level.has_aggregate:
             group_sql = " GROUP BY ()"
         columns = ", ".join(f"{item.value.sql} AS c{i}" for i, item in enumerate(items))
@@ -607,6 +612,9 @@ class Analyser(ExpressionAnalyser):
         keys = list(dict.fromkeys(itertools.chain(*grouping_sets)))
         level.group_sql = frozenset(keys)
         level.grouping_columns = keys if len(grouping_sets) > 1 else []
+        if len(grouping_sets) > 1:
+            for key, shown_value in level.group_values.items():
+                level.group_values[key] = f"(CASE WHEN grouping({self._group_items[key]}) = 0 THEN {shown_value} END)"
         if len(grouping_sets) == 1:
             return f" GROUP BY {', '.join(map(self._group_item, keys))}" if keys else " GROUP BY ()"
         shown_sets = ", ".join(f"({', '.join(map(self._group_item, one))})" for one in grouping_sets)
@@ -639,8 +647,7 @@ class Analyser(ExpressionAnalyser):
         key = identity_key(value.sql, value.type)
         if key != value.sql:
             # grouped by the instant, shown with the zone of any of its rows
-            shown_value = f"any_value({value.sql})"
-            self.level.group_values[value.sql] = f"(CASE WHEN grouping({key}) = 0 THEN {shown_value} END)"
+            self.level.group_values[value.sql] = f"any_value({value.sql})"
             self._group_items[value.sql] = key
         return value.sql
 

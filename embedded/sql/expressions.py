@@ -24,7 +24,7 @@ from embedded.sql.errors import TrinoError
 from embedded.sql.functions import registry
 from embedded.sql.functions.registry import Invocation, Match, Modifiers
 from embedded.sql.physical import physical_type, text_literal
-from embedded.sql.scope import Field, Level, Output, Scope
+from embedded.sql.scope import PROTECTED, Field, Level, Output, Scope
 from embedded.sql.tokens import Source
 from embedded.sql.typed import Typed
 from embedded.sql.types import (
@@ -158,8 +158,6 @@ class ExpressionAnalyser:
             raise self.error("COMPILER_ERROR", "Expression is too complex for the embedded engine", node)
         if len(level.ungrouped) > mark and found.sql in level.group_sql:
             del level.ungrouped[mark:]
-        if level.group_values and not level.in_aggregate and found.sql in level.group_values:
-            return Typed(level.group_values[found.sql], found.type)
         return found
 
     # ---------------------------------------------------------------------------------- literals
@@ -742,7 +740,11 @@ class ExpressionAnalyser:
             modifiers.over = f"OVER ({self.window_sql(node.window, node)})"
         if node.distinct:
             arguments = [self._distinct_argument(argument, node) for argument in arguments]
-        return self.invoke(node.name, arguments, node, modifiers)
+        found = self.invoke(node.name, arguments, node, modifiers)
+        if level.group_values and node.window is None:
+            # inside an aggregate a key is itself, not the value that stands for its group
+            found.sql = level.key_pattern().sub(lambda match: PROTECTED + match.group(), found.sql)
+        return found
 
     def _distinct_argument(self, argument: Typed | tree.Lambda, node: tree.Call) -> Typed | tree.Lambda:
         """DISTINCT over values that differ only in zone or map order: count needs just what tells them apart."""
@@ -857,7 +859,9 @@ class ExpressionAnalyser:
             return literals.integer_of(0, physical)
         if not self.level.grouping_columns:
             return literals.integer_of(0, physical)
-        arguments = ", ".join(column.sql for column in columns)
+        arguments = ", ".join(identity_key(column.sql, column.type) for column in columns)
+        if self.level.group_values:
+            arguments = self.level.key_pattern().sub(lambda match: PROTECTED + match.group(), arguments)
         return Typed(f"CAST(grouping({arguments}) AS {physical_type(physical)})", physical)
 
     # ---------------------------------------------------------------------------------- sub-queries

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from embedded.sql import tree
 from embedded.sql.catalogue import Column
 from embedded.sql.types import TrinoType
+
+#: Marks a key of GROUP BY in SQL text that stands inside an aggregate; never leaves the analyser.
+PROTECTED = "\x01"
 
 
 @dataclass(slots=True)
@@ -66,6 +70,18 @@ class Level:
     windows: dict[str, tree.Window] = field(default_factory=dict)
     grouping_columns: list[str] | None = None
     group_values: dict[str, str] = field(default_factory=dict)  # keys grouped by something else: how to show them
+
+    def key_pattern(self) -> re.Pattern[str]:
+        """Finds the keys of GROUP BY in SQL text, the longest first; not what is protected."""
+        keys = sorted(self.group_sql, key=len, reverse=True)
+        return re.compile(rf'(?<![{PROTECTED}\w."])(?:{"|".join(map(re.escape, keys))})(?![\w(])')
+
+    def shown(self, sql: str) -> str:
+        """SQL of an output of a grouped query, with keys that are grouped by something else as they are shown."""
+        if not self.group_values:
+            return sql
+        found = self.key_pattern().sub(lambda match: self.group_values.get(match.group(), match.group()), sql)
+        return found.replace(PROTECTED, "")
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ def explicit_cast(analyser: Analyser, value: Typed, target: TrinoType, node: tre
 
 
 def cast_sql(analyser: Analyser, value: Typed, target: TrinoType) -> str | None:
-    """SQL of the cast, None where Trino has none. Also for elements of nested values: `value.sql` is then a parameter."""
+    """SQL of the cast, None where Trino has none. Also for elements of nested values, whose `sql` is a parameter."""
     source = value.type
     if source == target or can_coerce(source, target):
         return coerce(value, target).sql
