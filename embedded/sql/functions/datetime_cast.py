@@ -320,4 +320,6 @@ def date_of(call: Invocation) -> str:
     if value.type.base == "date":
         return value.sql
     rule = text_to_date if value.type.base == "varchar" else timestamp_to_date
-    return rule(call.analyser, value, call.result)
+    sql = rule(call.analyser, value, call.result)
+    assert sql is not None
+    return sql
