@@ -92,15 +92,6 @@ def average_of_decimals(call: Invocation) -> str:
     return bound(f"struct_pack(total := {unscaled}, number := {number})", "avg_", body)
 
 
-#: Java's Math.round: halves go up.
-aggregate(
-    "avg(interval day to second) -> interval day to second", "CAST(floor(@avg(CAST({0} AS DOUBLE)) + 0.5) AS BIGINT)"
-)
-aggregate(
-    "avg(interval year to month) -> interval year to month", "CAST(floor(@avg(CAST({0} AS DOUBLE)) + 0.5) AS INTEGER)"
-)
-
-
 @emits("geometric_mean(bigint) -> double", "geometric_mean(double) -> double", kind="aggregate")
 def geometric_mean(call: Invocation) -> str:
     return f"exp({call.aggregate('avg', _logarithm(call[0]))})"
@@ -439,7 +430,8 @@ def listagg(call: Invocation) -> str:
     if not clauses.get("truncate"):
         joined = call.aggregate("string_agg", call[0], separator)
         message = text_literal(
-            f"Concatenated string has the length in bytes larger than the maximum output length {_LONGEST_LISTAGG_BYTES}"
+            "Concatenated string has the length in bytes larger than the maximum output length "
+            f"{_LONGEST_LISTAGG_BYTES}"
         )
         failed = error_sql("EXCEEDED_FUNCTION_MEMORY_LIMIT", message, "VARCHAR")
         too_long = f"strlen(joined_) > {_LONGEST_LISTAGG_BYTES}"
@@ -563,5 +555,6 @@ def entropy(call: Invocation) -> str:
         f"struct_pack(c := {total}, l := {logarithms})",
         "entropy_",
         "CASE WHEN entropy_.c > 0 "
-        "THEN greatest((ln(entropy_.c) - entropy_.l / entropy_.c) / ln(2), CAST(0 AS DOUBLE)) ELSE CAST(0 AS DOUBLE) END",
+        "THEN greatest((ln(entropy_.c) - entropy_.l / entropy_.c) / ln(2), CAST(0 AS DOUBLE)) "
+        "ELSE CAST(0 AS DOUBLE) END",
     )
