@@ -10,9 +10,17 @@ order (what Trino's t-digest answers while it holds single values), approx_most_
 from __future__ import annotations
 
 import dataclasses
+import heapq
+import itertools
+import math
+import struct
+from dataclasses import dataclass
 from decimal import Decimal
 
 from embedded.sql.comparison import has_plain_identity, identity_key, sort_key
+from embedded.sql.errors import TrinoError
+from embedded.sql.functions.hashes import xxhash64
+from embedded.sql.functions.lambda_ import body_with
 from embedded.sql.functions.registry import Invocation, aggregate, alias, emits, error_sql, macro, sql_function
 from embedded.sql.physical import physical_type, text_literal
 from embedded.sql.typed import Typed, once
@@ -324,6 +332,91 @@ def _with_finite_values(call: Invocation, answer: str) -> str:
     return f"CASE WHEN {strange} THEN {failed} ELSE {answer} END"
 
 
+def _weighted(call: Invocation, fractions: str) -> str:
+    """Values of a digest of weighted values at these fractions (a list); NULL without values."""
+    weight = call.arguments[1]
+    there = " AND ".join(f"({argument.sql}) IS NOT NULL" for argument in call.arguments)
+    rows = narrowed(call, there)
+    checked = _once(
+        weight.sql,
+        "weight_",
+        "CASE WHEN {0} >= 1 THEN {0} ELSE "
+        + error_sql("INVALID_FUNCTION_ARGUMENT", "'weight must be >= 1, was ' || trino_double_text({0})", "DOUBLE")
+        + " END",
+    )
+    values = rows.aggregate("list", f"struct_pack(v := CAST({call[0]} AS DOUBLE), w := {checked})")
+    asked = rows.aggregate("any_value", fractions)
+    body = (
+        "CASE WHEN digest_.l IS NULL THEN NULL ELSE trino_digest_values(list_transform(digest_.l, lambda pair_: pair_.v), "
+        "list_transform(digest_.l, lambda pair_: pair_.w), digest_.p) END"
+    )
+    return bound(f"struct_pack(l := {values}, p := {asked})", "digest_", body)
+
+
+@emits(*(f"approx_percentile({t}, double, double) -> {t}" for t in _PERCENTILE_TYPES), kind="aggregate")
+def approx_weighted_percentile(call: Invocation) -> str:
+    found = f"{_weighted(call, f'[{call[2]}]')}[1]"
+    return f"CAST({_as_written(found, call.result)} AS {call.physical})"
+
+
+@emits(*(f"approx_percentile({t}, double, array(double)) -> array({t})" for t in _PERCENTILE_TYPES), kind="aggregate")
+def approx_weighted_percentiles(call: Invocation) -> str:
+    element = _as_written("value_", call.result.element)
+    return f"CAST(list_transform({_weighted(call, call[2])}, lambda value_: {element}) AS {call.physical})"
+
+
+def _as_written(sql: str, trino_type: TrinoType) -> str:
+    """Java's Math.round for the percentiles of whole numbers."""
+    return f"floor({sql} + 0.5)" if trino_type.is_integer else sql
+
+
+@sql_function("trino_digest_values", ["DOUBLE[]", "DOUBLE[]", "DOUBLE[]"], "DOUBLE[]")
+def digest_values(values: list[float], weights: list[float], fractions: list[float]) -> list[float]:
+    """What a t-digest whose centroids are these weighted values answers for each fraction.
+
+    A centroid of weight 1 is a single value and answered as it is; between heavier ones it is interpolated.
+    """
+    if not all(math.isfinite(value) for value in values):
+        raise TrinoError("GENERIC_INTERNAL_ERROR", "approx_percentile takes finite values only")
+    centroids = sorted(zip(values, weights, strict=True))
+    return [_digest_value(centroids, fraction) for fraction in fractions]
+
+
+def _digest_value(centroids: list[tuple[float, float]], fraction: float) -> float:
+    if not 0 <= fraction <= 1:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT", "Percentile must be between 0 and 1")
+    least, first_weight = centroids[0]
+    greatest = centroids[-1][0]
+    if len(centroids) == 1:
+        return least
+    total = sum(weight for _, weight in centroids)
+    place = fraction * total
+    if place < 1:
+        return least
+    if place < first_weight / 2 or place >= total - 1:
+        return least if place < first_weight / 2 else greatest
+    below = first_weight / 2
+    for (left, left_weight), (right, right_weight) in itertools.pairwise(centroids):
+        step = (left_weight + right_weight) / 2
+        if below + step > place:
+            return _between(left, left_weight, right, right_weight, place - below)
+        below += step
+    return greatest
+
+
+def _between(left: float, left_weight: float, right: float, right_weight: float, offset: float) -> float:
+    if left_weight == 1 and offset < left_weight / 2:
+        return left
+    if right_weight == 1 and offset >= left_weight / 2:
+        return right
+    length = (left_weight + right_weight) / 2
+    if left_weight == 1:
+        offset, length = offset - left_weight / 2, right_weight / 2
+    elif right_weight == 1:
+        length = left_weight / 2
+    return left + offset / length * (right - left)
+
+
 @emits("approx_most_frequent(bigint, T, bigint) -> map(T, bigint)", kind="aggregate")
 def approx_most_frequent(call: Invocation) -> str:
     counts = f"map_entries({_counts(call, 1)})"
@@ -558,3 +651,226 @@ def entropy(call: Invocation) -> str:
         "THEN greatest((ln(entropy_.c) - entropy_.l / entropy_.c) / ln(2), CAST(0 AS DOUBLE)) "
         "ELSE CAST(0 AS DOUBLE) END",
     )
+
+
+# ------------------------------------------------------------------------------------------- numeric histogram
+
+_HISTOGRAM_BUFFER = 100
+
+
+def _numeric_histogram(call: Invocation) -> str:
+    there = " AND ".join(f"({argument.sql}) IS NOT NULL" for argument in call.arguments)
+    rows = narrowed(call, there)
+    weight = call[2] if len(call) > 2 else "CAST(1 AS DOUBLE)"
+    pairs = rows.aggregate("list", f"struct_pack(v := CAST({call[1]} AS DOUBLE), w := {weight})")
+    buckets = rows.aggregate("any_value", call[0])
+    found = (
+        "trino_numeric_histogram(histogram_.n, list_transform(histogram_.l, lambda pair_: pair_.v), "
+        "list_transform(histogram_.l, lambda pair_: pair_.w))"
+    )
+    made = bound(found, "flat_", "map(flat_[1:len(flat_) // 2], flat_[len(flat_) // 2 + 1:len(flat_)])")
+    body = f"CASE WHEN histogram_.l IS NULL THEN NULL ELSE CAST({made} AS {call.physical}) END"
+    return bound(f"struct_pack(n := {buckets}, l := {pairs})", "histogram_", body)
+
+
+@emits(
+    "numeric_histogram(bigint, double) -> map(double, double)",
+    "numeric_histogram(bigint, double, double) -> map(double, double)",
+    "numeric_histogram(bigint, real) -> map(real, real)",
+    "numeric_histogram(bigint, real, double) -> map(real, real)",
+    kind="aggregate",
+)
+def numeric_histogram(call: Invocation) -> str:
+    return _numeric_histogram(call)
+
+
+@dataclass(eq=False, slots=True)
+class _Bucket:
+    place: int
+    value: float
+    weight: float
+    left: _Bucket | None = None
+    right: _Bucket | None = None
+    is_merged: bool = False
+
+    def penalty(self) -> float:
+        """What merging with the right neighbour costs: the growth of the variance."""
+        if self.right is None:
+            return math.inf
+        weight = self.weight + self.right.weight
+        return weight * (self.value - self.right.value) ** 2 * (self.weight * self.right.weight / weight**2)
+
+
+@sql_function("trino_numeric_histogram", ["BIGINT", "DOUBLE[]", "DOUBLE[]"], "DOUBLE[]")
+def numeric_histogram_buckets(count: int, values: list[float], weights: list[float]) -> list[float]:
+    """Centres of the buckets, ascending, then their weights (Ben-Haim and Tom-Tov's streaming histogram)."""
+    if count < 2:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT", "numeric_histogram bucket count must be greater than one")
+    buckets: list[tuple[float, float]] = []
+    for value, weight in zip(values, weights, strict=True):
+        if len(buckets) == count + _HISTOGRAM_BUFFER:
+            buckets = _compacted(buckets, count)
+        buckets.append((value, weight))
+    buckets = _compacted(buckets, count)
+    return [value for value, _ in buckets] + [weight for _, weight in buckets]
+
+
+def _compacted(entries: list[tuple[float, float]], count: int) -> list[tuple[float, float]]:
+    """At most `count` buckets: equal values first, then the neighbours that are cheapest to merge."""
+    equal: list[tuple[float, float]] = []
+    for value, weight in sorted(entries, key=lambda entry: entry[0]):
+        if equal and equal[-1][0] == value:
+            equal[-1] = (value, equal[-1][1] + weight)
+        else:
+            equal.append((value, weight))
+    if len(equal) <= count:
+        return equal
+    buckets = [_Bucket(place, value, weight) for place, (value, weight) in enumerate(equal)]
+    for left, right in itertools.pairwise(buckets):
+        left.right, right.left = right, left
+    ticket = itertools.count()
+    queue = [(bucket.penalty(), bucket.place, next(ticket), bucket) for bucket in buckets]
+    heapq.heapify(queue)
+    remaining = len(buckets)
+    while remaining > count:
+        bucket = heapq.heappop(queue)[3]
+        if bucket.is_merged:
+            continue
+        remaining -= 1
+        _merge_with_right(bucket, queue, ticket)
+    left_over = [(bucket.value, bucket.weight) for *_, bucket in queue if not bucket.is_merged]
+    return sorted(left_over)
+
+
+def _merge_with_right(
+    bucket: _Bucket, queue: list[tuple[float, int, int, _Bucket]], ticket: itertools.count[int]
+) -> None:
+    right, left = bucket.right, bucket.left
+    assert right is not None
+    weight = bucket.weight + right.weight
+    value = (bucket.value * bucket.weight + right.value * right.weight) / weight
+    bucket.is_merged = right.is_merged = True
+    merged = _Bucket(bucket.place, value, weight, None, right.right)
+    if merged.right is not None:
+        merged.right.left = merged
+    heapq.heappush(queue, (merged.penalty(), merged.place, next(ticket), merged))
+    if left is not None:
+        left.is_merged = True
+        renewed = _Bucket(left.place, left.value, left.weight, left.left, merged)
+        merged.left = renewed
+        if renewed.left is not None:
+            renewed.left.right = renewed
+        heapq.heappush(queue, (renewed.penalty(), renewed.place, next(ticket), renewed))
+
+
+# ------------------------------------------------------------------------------------------- reduce_agg
+
+_STATE_BASES = frozenset(
+    [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "real",
+        "double",
+        "decimal",
+        "date",
+        "time",
+        "timestamp",
+        "unknown",
+        "interval day to second",
+        "interval year to month",
+    ]
+)
+
+
+@emits("reduce_agg(T, S, function(S,T,S), function(S,S,S)) -> S", kind="aggregate")
+def reduce_agg(call: Invocation) -> str:
+    """All values in one go, so that nothing is left to combine. NULL values are passed over."""
+    state_type = call.bindings["S"]
+    if state_type.base not in _STATE_BASES:
+        raise call.error("NOT_SUPPORTED", f"State type not supported for REDUCE_AGG: {state_type}")
+    state, element = physical_type(state_type), call.arguments[0].physical
+    depth = len(call.analyser.lambdas)
+    left, right = f"state{depth}_", f"item{depth}_"
+    step = body_with(call.arguments[2], f"{left}.s", f"{right}.x")
+    rows = narrowed(call, f"({call[0]}) IS NOT NULL")
+    items = rows.aggregate("list", f"struct_pack(s := CAST(NULL AS {state}), x := {call[0]})")
+    initial = rows.aggregate("any_value", f"CAST({call[1]} AS {state})")
+    no_element = f"CAST(NULL AS {element})"
+    stepped = f"struct_pack(s := CAST({step} AS {state}), x := {no_element})"
+    start = f"struct_pack(s := reduce_.initial, x := {no_element})"
+    folded = f"list_reduce(reduce_.items, lambda {left}, {right}: {stepped}, {start}).s"
+    pack = f"struct_pack(items := {items}, initial := {initial})"
+    return bound(pack, "reduce_", f"CASE WHEN reduce_.items IS NULL THEN NULL ELSE {folded} END")
+
+
+# ------------------------------------------------------------------------------------------- checksum
+
+_PRIME = 0x9E3779B185EBCA87
+
+
+def _signed(value: int) -> int:
+    value &= 2**64 - 1
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _share(hashed: int) -> int:
+    return _signed(hashed * _PRIME)
+
+
+@sql_function("trino_checksum_of_number", ["BIGINT"], "BIGINT")
+def checksum_of_number(value: int) -> int:
+    return _share(xxhash64(value.to_bytes(8, "little", signed=True)))
+
+
+@sql_function("trino_checksum_of_double", ["DOUBLE"], "BIGINT")
+def checksum_of_double(value: float) -> int:
+    return _share(xxhash64(struct.pack("<d", value if value else 0.0)))
+
+
+@sql_function("trino_checksum_of_real", ["FLOAT"], "BIGINT")
+def checksum_of_real(value: float) -> int:
+    bits: int = struct.unpack("<i", struct.pack("<f", value if value else 0.0))[0]
+    return _share(xxhash64(bits.to_bytes(8, "little", signed=True)))
+
+
+@sql_function("trino_checksum_of_bytes", ["BLOB"], "BIGINT")
+def checksum_of_bytes(value: bytes) -> int:
+    return _share(xxhash64(value))
+
+
+@sql_function("trino_checksum", ["VARCHAR"], "BLOB")
+def checksum_bytes(total: str) -> bytes:
+    return (int(total) & (2**64 - 1)).to_bytes(8, "little")
+
+
+_CHECKSUMS = {
+    "boolean": "trino_checksum_of_number(CAST({0} AS BIGINT))",
+    "tinyint": "trino_checksum_of_number(CAST({0} AS BIGINT))",
+    "smallint": "trino_checksum_of_number(CAST({0} AS BIGINT))",
+    "integer": "trino_checksum_of_number(CAST({0} AS BIGINT))",
+    "bigint": "trino_checksum_of_number({0})",
+    "interval day to second": "trino_checksum_of_number({0})",
+    "interval year to month": "trino_checksum_of_number(CAST({0} AS BIGINT))",
+    "date": "trino_checksum_of_number(CAST({0} - DATE '1970-01-01' AS BIGINT))",
+    "double": "trino_checksum_of_double({0})",
+    "real": "trino_checksum_of_real({0})",
+    "varchar": "trino_checksum_of_bytes(encode({0}))",
+    "char": "trino_checksum_of_bytes(encode({0}))",
+    "varbinary": "trino_checksum_of_bytes({0})",
+    "ipaddress": "trino_checksum_of_bytes({0})",
+    "timestamp": "trino_checksum_of_number(epoch_us({0}))",
+}
+
+
+@emits("checksum(T) -> varbinary where T: comparable", kind="aggregate")
+def checksum(call: Invocation) -> str:
+    """Whatever the order: the sum of the values' hashes, each times a prime; a NULL counts as the prime."""
+    value_type = call.arguments[0].type
+    template = _CHECKSUMS.get(value_type.base)
+    if template is None or (value_type.base == "timestamp" and value_type.precision > 6):
+        raise call.error("NOT_SUPPORTED", f"checksum of {value_type} is not supported by the embedded engine")
+    share = f"COALESCE({template.replace('{0}', call[0])}, {_signed(_PRIME)})"
+    return f"trino_checksum(CAST({call.aggregate('sum', f'CAST({share} AS HUGEINT)')} AS VARCHAR))"
