@@ -689,7 +689,10 @@ class Analyser(ExpressionAnalyser):
         if isinstance(node, tree.Aliased):
             return self._aliased(node, around)
         if isinstance(node, tree.SubqueryRelation):
-            return self._derived(self.query(node.query, around.parent), "")
+            mark = len(self.referenced)
+            sql, fields = self._derived(self.query(node.query, around.parent), "")
+            is_fenced = _has_where(node.query) and not self._reaches_outside(mark, around)
+            return (sql + _FENCE if is_fenced else sql), fields
         if isinstance(node, tree.Lateral):
             mark = len(self.referenced)
             output = self.query(node.query, Scope(around.fields, around.parent, None))
@@ -883,6 +886,15 @@ class Analyser(ExpressionAnalyser):
         left = {id(field) for field in around.fields}
         return any(id(field) in left for _, field in self.referenced[mark:])
 
+    def _reaches_outside(self, mark: int, around: Scope) -> bool:
+        """Whether anything since `mark` refers to a relation of a query around this one."""
+        outside: set[int] = set()
+        scope: Scope | None = around
+        while scope is not None:
+            outside.update(id(field) for field in scope.fields)
+            scope = scope.parent
+        return any(id(field) in outside for _, field in self.referenced[mark:])
+
     # ---------------------------------------------------------------------------------- joins
 
     def _join(self, node: tree.Join, around: Scope) -> tuple[str, list[Field]]:
@@ -969,6 +981,19 @@ def _unnested_width(trino_type: TrinoType) -> int:
     if trino_type.base == "array" and trino_type.element.base == "row":
         return len(trino_type.element.elements)
     return 1
+
+
+_FENCE = " TABLESAMPLE system(100%)"
+"""Keeps DuckDB from evaluating what stands outside a sub-query on rows its WHERE refuses.
+
+DuckDB merges both filters and reorders them while it runs; Trino applies the inner one first. The difference is seen
+when the outer one fails, and its message tells what was in a row that the caller (a tenant) must not see. A sample of
+all chunks costs nothing, and no filter is pushed through it.
+"""
+
+
+def _has_where(query: tree.Query) -> bool:
+    return isinstance(query.body, tree.Select) and query.body.where is not None
 
 
 def _is_lateral(node: tree.RelationNode) -> bool:

@@ -767,6 +767,9 @@ class ExpressionAnalyser:
 
     def window_sql(self, window: tree.Window | str, node: tree.Call) -> str:
         specification = self.window_specification(window, node)
+        if specification.pattern is not None:
+            message = "Functions over a window with row pattern recognition are not supported by the embedded engine"
+            raise self.error("NOT_SUPPORTED", message, node)
         parts: list[str] = []
         if specification.partition_by:
             keys: list[str] = []
@@ -798,7 +801,14 @@ class ExpressionAnalyser:
             window.partition_by or base.partition_by,
             window.order_by or base.order_by,
             window.frame or base.frame,
+            window.pattern or base.pattern,
         )
+
+    def measure(self, node: tree.Measure) -> Typed:
+        from embedded.sql.row_patterns import window_measure
+
+        self.level.has_window = True
+        return window_measure(self, self.window_specification(node.window, node), node)  # type: ignore[arg-type]  # self is the Analyser
 
     def frame_sql(self, frame: tree.Frame, order_by: Sequence[tree.SortItem]) -> str:
         start = self.bound_sql(frame.start, frame, order_by)
@@ -1013,4 +1023,5 @@ _METHODS: dict[type, Callable[..., Typed]] = {
     tree.AtTimeZone: ExpressionAnalyser.at_time_zone,
     tree.CurrentTime: ExpressionAnalyser.current_time,
     tree.Grouping: ExpressionAnalyser.grouping,
+    tree.Measure: ExpressionAnalyser.measure,
 }

@@ -593,16 +593,39 @@ class Parser:
                 partition_by.append(self.expression())
         order_by = self.sort_items() if self.take("ORDER", "BY") else []
         self.in_row_pattern += 1
-        measures: list[tuple[tree.Expression, str]] = []
-        if self.take("MEASURES"):
-            while True:
-                expression = self.expression()
-                self.need("AS")
-                measures.append((expression, self.identifier().name))
-                if not self.take(","):
-                    break
+        measures = self.measure_definitions() if self.take("MEASURES") else []
         rows_per_match = self.rows_per_match()
         skip = self.after_match_skip()
+        self.take("INITIAL")
+        pattern, subsets, definitions = self.pattern_clauses()
+        self.in_row_pattern -= 1
+        self.need(")")
+        return tree.MatchRecognize(
+            position,
+            relation,
+            partition_by,
+            order_by,
+            measures,
+            rows_per_match,
+            skip,
+            pattern,
+            subsets,
+            definitions,
+        )
+
+    def measure_definitions(self) -> list[tuple[tree.Expression, str]]:
+        measures: list[tuple[tree.Expression, str]] = []
+        while True:
+            expression = self.expression()
+            self.need("AS")
+            measures.append((expression, self.identifier().name))
+            if not self.take(","):
+                return measures
+
+    def pattern_clauses(
+        self,
+    ) -> tuple[list[object], dict[str, list[str]], list[tuple[str, tree.Expression]]]:
+        """PATTERN (...) [SUBSET ...] DEFINE ..."""
         self.take("INITIAL")
         self.need("PATTERN", "(")
         pattern = self.row_pattern()
@@ -626,20 +649,7 @@ class Parser:
             definitions.append((name, self.expression()))
             if not self.take(","):
                 break
-        self.in_row_pattern -= 1
-        self.need(")")
-        return tree.MatchRecognize(
-            position,
-            relation,
-            partition_by,
-            order_by,
-            measures,
-            rows_per_match,
-            skip,
-            pattern,
-            subsets,
-            definitions,
-        )
+        return pattern, subsets, definitions
 
     def rows_per_match(self) -> str:
         if self.take("ONE", "ROW", "PER", "MATCH"):
@@ -1139,11 +1149,7 @@ class Parser:
             return tree.Lambda(identifier.position, [identifier.name], self.expression())
         if key == "OVER" and (self.key() == "(" or self.is_identifier(1)):
             self.advance()
-            raise self.source.error(
-                "NOT_SUPPORTED",
-                "Measures of row pattern recognition are not supported by the embedded engine",
-                identifier.position,
-            )
+            return tree.Measure(identifier.position, identifier.name, self.window_reference())
         return identifier
 
     def call(self, name: str, position: int) -> tree.Expression:
@@ -1183,12 +1189,15 @@ class Parser:
                 self.mismatched("OVER")
         if self.token.key == "OVER" and (self.key() == "(" or self.is_identifier(1)):
             self.advance()
-            if self.take("("):
-                call.window = self.window_specification()
-                self.need(")")
-            else:
-                name = self.identifier()
-                call.window = name.name if name.quoted else name.name.upper()
+            call.window = self.window_reference()
+
+    def window_reference(self) -> tree.Window | str:
+        if self.take("("):
+            window = self.window_specification()
+            self.need(")")
+            return window
+        name = self.identifier()
+        return name.name if name.quoted else name.name.upper()
 
     def window_specification(self) -> tree.Window:
         position = self.token.position
@@ -1202,13 +1211,13 @@ class Parser:
             while self.take(","):
                 partition_by.append(self.expression())
         order_by = self.sort_items() if self.take("ORDER", "BY") else []
-        if self.token.key == "MEASURES":
-            raise self.source.error(
-                "NOT_SUPPORTED",
-                "Row pattern recognition in window is not supported by the embedded engine",
-                self.token.position,
-            )
+        measures: list[tuple[tree.Expression, str]] = []
+        self.in_row_pattern += 1
+        if self.take("MEASURES"):
+            measures = self.measure_definitions()
+        self.in_row_pattern -= 1
         frame: tree.Frame | None = None
+        pattern: tree.WindowPattern | None = None
         if self.token.key in ("ROWS", "RANGE", "GROUPS"):
             unit = self.advance()
             if self.take("BETWEEN"):
@@ -1217,13 +1226,20 @@ class Parser:
                 frame = tree.Frame(unit.position, unit.key, start, self.frame_bound())
             else:
                 frame = tree.Frame(unit.position, unit.key, self.frame_bound(), None)
-            if self.token.key in ("PATTERN", "AFTER", "INITIAL", "SEEK", "SUBSET", "DEFINE"):
-                raise self.source.error(
-                    "NOT_SUPPORTED",
-                    "Row pattern recognition in window is not supported by the embedded engine",
-                    self.token.position,
-                )
-        return tree.Window(position, existing, partition_by, order_by, frame)
+            if measures or self.token.key in ("PATTERN", "AFTER", "INITIAL", "SEEK"):
+                pattern = self.window_pattern(measures)
+        elif measures:
+            self.mismatched("GROUPS", "RANGE", "ROWS")
+        return tree.Window(position, existing, partition_by, order_by, frame, pattern)
+
+    def window_pattern(self, measures: list[tuple[tree.Expression, str]]) -> tree.WindowPattern:
+        position = self.token.position
+        self.in_row_pattern += 1
+        skip = self.after_match_skip()
+        seek = self.take("SEEK")
+        pattern, subsets, definitions = self.pattern_clauses()
+        self.in_row_pattern -= 1
+        return tree.WindowPattern(position, measures, skip, seek, pattern, subsets, definitions)
 
     def frame_bound(self) -> tree.FrameBound:
         position = self.token.position

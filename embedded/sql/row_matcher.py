@@ -59,28 +59,37 @@ class _Search:
 
     program: dict[str, Any]
     connection: duckdb.DuckDBPyConnection
-    row_count: int
+    row_count: int  # the last row that may be matched
+    first_row: int = 1  # navigation sees the rows from here to row_count: the partition, or the frame of a window
     steps: int = 0
-    answers: dict[tuple[str, int, tuple[str, ...], int], bool] = field(default_factory=dict)
+    answers: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
     def holds(self, label: str, start: int, labels: tuple[str, ...], number: int) -> bool:
         condition = self.program["conditions"].get(label)
         if condition is None:
             return True
-        key = (label, start, labels, number)
+        key = (label, start, labels, number, self.first_row, self.row_count)
         found = self.answers.get(key)
         if found is None:
             self.steps += 1
             if self.steps > _MAXIMUM_STEPS:
                 raise TrinoError("NOT_SUPPORTED", "Row pattern needs too many steps for the embedded engine")
             held = [*labels, label]
-            row = self.connection.execute(
-                f"SELECT {condition} FROM (SELECT CAST($1 AS BIGINT) AS start, CAST($2 AS VARCHAR[]) AS labels, "
-                "CAST($2 AS VARCHAR[]) AS all_labels, CAST($3 AS BIGINT) AS match_number) AS s, matched_rows AS p",
-                [start, held, number],
-            ).fetchone()
+            row = self.state_values(condition, start, held, held, number)
             found = bool(row is not None and row[0])
             self.answers[key] = found
+        return found
+
+    def state_values(
+        self, expressions: str, start: int, labels: list[str], all_labels: list[str], number: int | None
+    ) -> tuple[Any, ...] | None:
+        """SQL expressions computed in one state of the search."""
+        found: tuple[Any, ...] | None = self.connection.execute(
+            f"SELECT {expressions} FROM (SELECT CAST($1 AS BIGINT) AS start, CAST($2 AS VARCHAR[]) AS labels, "
+            "CAST($3 AS VARCHAR[]) AS all_labels, CAST($4 AS BIGINT) AS match_number, "
+            "CAST($5 AS BIGINT) AS first_row, CAST($6 AS BIGINT) AS last_row) AS s, matched_rows AS p",
+            [start, labels, all_labels, number, self.first_row, self.row_count],
+        ).fetchone()
         return found
 
     def paths(
@@ -167,20 +176,25 @@ class _Search:
 def match_rows(rows: list[dict[str, Any]], program_text: str) -> list[dict[str, Any]]:
     """Output rows of one partition: {r: 1-based input row, m0, m1, ...: measures}."""
     program = _program(program_text)
+    search = _search(rows, program)
+    states: list[tuple[int, int, list[str], list[str], int | None]] = []
+    for match, row in search.matches():
+        states.extend(_output_states(program["rows_per_match"], match, row))
+    return _measured(search, states)
+
+
+def _search(rows: list[dict[str, Any]], program: dict[str, Any]) -> _Search:
     connection = _connection()
     columns = program["columns"]
-    fields = ", ".join(f"c{index} {column}" for index, column in enumerate(columns))
-    lists = ", ".join(f"list_transform(l, lambda r: r.c{index}) AS c{index}" for index in range(len(columns)))
+    names = program.get("names") or [f"c{index}" for index in range(len(columns))]
+    fields = ", ".join(f"{name} {column}" for name, column in zip(names, columns, strict=True))
+    lists = ", ".join(f"list_transform(l, lambda r: r.{name}) AS {name}" for name in names)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE matched_rows AS SELECT len(l) AS n, {lists} "
         f"FROM (SELECT CAST($1 AS STRUCT({fields})[]) AS l)",
         [rows],
     )
-    search = _Search(program, connection, len(rows))
-    states: list[tuple[int, int, list[str], list[str], int | None]] = []
-    for match, row in search.matches():
-        states.extend(_output_states(program["rows_per_match"], match, row))
-    return _measured(connection, program, states)
+    return _Search(program, connection, len(rows))
 
 
 def _output_states(
@@ -204,23 +218,69 @@ def _output_states(
 
 
 def _measured(
-    connection: duckdb.DuckDBPyConnection,
-    program: dict[str, Any],
+    search: _Search,
     states: list[tuple[int, int, list[str], list[str], int | None]],
 ) -> list[dict[str, Any]]:
-    measures = program["measures"]
+    measures = search.program["measures"]
     if not states or not measures:
         return [{"r": state[0]} for state in states]
     shown = ", ".join(f"{sql} AS m{index}" for index, sql in enumerate(measures))
     found: list[dict[str, Any]] = []
     for row, start, labels, all_labels, number in states:
-        values = connection.execute(
-            f"SELECT {shown} FROM (SELECT CAST($1 AS BIGINT) AS start, CAST($2 AS VARCHAR[]) AS labels, "
-            "CAST($3 AS VARCHAR[]) AS all_labels, CAST($4 AS BIGINT) AS match_number) AS s, matched_rows AS p",
-            [start, labels, all_labels, number],
-        ).fetchone()
+        values = search.state_values(shown, start, labels, all_labels, number)
         answer: dict[str, Any] = {"r": row}
         for index, value in enumerate(values or ()):
             answer[f"m{index}"] = None if number is None else value
         found.append(answer)
     return found
+
+
+# --------------------------------------------------------------------------------------------- in a window
+
+_MAXIMUM_WINDOW_ROWS = 2000
+_REMEMBERED = 4
+
+
+def match_window_row(rows: list[dict[str, Any]], number: int, program_text: str) -> dict[str, Any] | None:
+    """The measures at one row (from 1) of a partition: of the match its frame holds, NULLs where it is skipped."""
+    if len(rows) > _MAXIMUM_WINDOW_ROWS:
+        message = f"Row pattern recognition over more than {_MAXIMUM_WINDOW_ROWS} rows of a window partition"
+        raise TrinoError("NOT_SUPPORTED", f"{message} is not supported by the embedded engine")
+    remembered: dict[tuple[str, str], list[dict[str, Any] | None]] = _local.__dict__.setdefault("windows", {})
+    key = (program_text, repr(rows))
+    found = remembered.get(key)
+    if found is None:
+        while len(remembered) >= _REMEMBERED:
+            del remembered[next(iter(remembered))]
+        found = remembered[key] = _window_answers(rows, _program(program_text))
+    return found[number - 1]
+
+
+def _window_answers(rows: list[dict[str, Any]], program: dict[str, Any]) -> list[dict[str, Any] | None]:
+    search = _search(rows, program)
+    nothing: dict[str, Any] = {f"m{index}": None for index in range(len(program["measures"]))}
+    answers: list[dict[str, Any] | None] = [nothing] * len(rows)
+    row = 1
+    while row <= len(rows):
+        following = program["following"]
+        search.first_row = row
+        search.row_count = len(rows) if following is None else min(len(rows), row + following)
+        match = _window_match(search, row, program["seek"])
+        if match is None:
+            row += 1
+            continue
+        if match.labels:
+            state = (row, match.start, match.labels, match.labels, 1)
+            (measured,) = _measured(search, [state])
+            answers[row - 1] = {name: value for name, value in measured.items() if name != "r"}
+        row = row + 1 if program["skip"][0] == "NEXT_ROW" else max(row + 1, search.following(match))
+    return answers
+
+
+def _window_match(search: _Search, row: int, seek: bool) -> _Match | None:
+    """The match that begins at the current row, or with SEEK at the first row of the frame where one begins."""
+    for start in range(row, search.row_count + 1) if seek else (row,):
+        found = next(search.paths(search.program["pattern"], start, (), frozenset(), 1), None)
+        if found is not None and (found[0] or start == row):
+            return _Match(1, start, list(found[0]), found[1])
+    return None

@@ -11,6 +11,7 @@ labels so far, all labels, match number.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from embedded.sql.comparison import sort_key
 from embedded.sql.functions import registry
 from embedded.sql.functions.registry import macro
 from embedded.sql.physical import physical_type, text_literal
-from embedded.sql.row_matcher import match_rows
+from embedded.sql.row_matcher import match_rows, match_window_row
 from embedded.sql.scope import Field, Level, Scope
 from embedded.sql.typed import Typed
 from embedded.sql.types import BIGINT, BOOLEAN, VARCHAR, TrinoType
@@ -36,7 +37,7 @@ macro(
     "trino_row_places(labels, wanted)",
     "list_filter(range(1, len(labels) + 1), lambda q: list_contains(wanted, labels[q]))",
 )
-macro("trino_row_inside(k, n)", "CASE WHEN k BETWEEN 1 AND n THEN k END")
+macro("trino_row_inside(k, first, last)", "CASE WHEN k BETWEEN first AND last THEN k END")
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class RowPatternAnalyser:
         place = f"({self._position(label)} - {state}.start + 1)"
         # labels behind the current row are known to measures only
         labels = f"{state}.labels" if self.context.is_define else f"{state}.all_labels"
-        return Typed(f"{labels}[trino_row_inside({place}, len({labels}))]", VARCHAR)
+        return Typed(f"{labels}[trino_row_inside({place}, 1, len({labels}))]", VARCHAR)
 
     def _navigation(self, node: tree.Call) -> Typed:
         """PREV/NEXT (physical) around FIRST/LAST (logical) around an expression."""
@@ -157,7 +158,7 @@ class RowPatternAnalyser:
         position = self._logical(logical[0], label, logical[1], mode)
         if physical:
             position = f"({position} + ({physical}))"
-        self.context.position, self.context.label = f"trino_row_inside({position}, p.n)", label
+        self.context.position, self.context.label = f"trino_row_inside({position}, s.first_row, s.last_row)", label
         try:
             return self.analyser.expression(inner)
         finally:
@@ -246,13 +247,9 @@ def match_recognize(analyser: Analyser, node: tree.MatchRecognize, around: Scope
         order = ", ".join(analyser.sort_item_sql(one) for one in node.order_by)
     finally:
         analyser.level, analyser.scope = saved_level, saved_scope
-    labels = _labels(node)
+    labels = _labels(node.pattern, node.subsets)
     placed = [Field(one.name, one.type, f"c{index}", one.qualifier) for index, one in enumerate(visible)]
-    definitions = {name: _compiled(analyser, placed, labels, one, is_define=True) for name, one in node.definitions}
-    for name, expression in node.definitions:
-        if definitions[name].type not in (BOOLEAN,) and definitions[name].type.base != "unknown":
-            message = f"Expression defining a label must be boolean (actual type: {definitions[name].type})"
-            raise analyser.error("TYPE_MISMATCH", message, expression)
+    definitions = _definitions(analyser, placed, labels, node.definitions)
     measures = [_compiled(analyser, placed, labels, one, is_define=False) for one, _ in node.measures]
     program = json.dumps(
         {
@@ -320,7 +317,87 @@ def _relation(
     return f"(SELECT {selected} FROM ({matched})) AS {alias}", out
 
 
-def _labels(node: tree.MatchRecognize) -> dict[str, list[str]]:
+def _definitions(
+    analyser: Analyser,
+    fields: list[Field],
+    labels: dict[str, list[str]],
+    nodes: list[tuple[str, tree.Expression]],
+) -> dict[str, Typed]:
+    found = {name: _compiled(analyser, fields, labels, one, is_define=True) for name, one in nodes}
+    for name, expression in nodes:
+        if found[name].type != BOOLEAN and found[name].type.base != "unknown":
+            message = f"Expression defining a label must be boolean (actual type: {found[name].type})"
+            raise analyser.error("TYPE_MISMATCH", message, expression)
+    return found
+
+
+def window_measure(analyser: Analyser, window: tree.Window, node: tree.Measure) -> Typed:
+    """SQL of `measure OVER w`: the rows of the partition go to the matcher, with the number of the current row."""
+    pattern = window.pattern
+    if pattern is None or node.name.lower() not in {name.lower() for _, name in pattern.measures}:
+        raise analyser.error(
+            "INVALID_WINDOW_MEASURE", f"Measure {node.name} is not defined in the corresponding window", node
+        )
+    source: Scope = analyser.scope
+    while source.parent is not None and source.parent.level is analyser.level:
+        source = source.parent
+    visible = [one for one in source.fields if not one.is_hidden]
+    labels = _labels(pattern.pattern, pattern.subsets)
+    placed = [Field(one.name, one.type, f"c{index}", one.qualifier) for index, one in enumerate(visible)]
+    definitions = _definitions(analyser, placed, labels, pattern.definitions)
+    measures = [_compiled(analyser, placed, labels, one, is_define=False) for one, _ in pattern.measures]
+    texts = " ".join([*(one.sql for one in measures), *(one.sql for one in definitions.values())])
+    used = [index for index in range(len(visible)) if re.search(rf"\bp\.c{index}\b", texts)] or [0]
+    inner = [
+        analyser.reference(visible[index], tree.Identifier(node.position, visible[index].name or "")) for index in used
+    ]
+    program = json.dumps(
+        {
+            "columns": [value.physical for value in inner],
+            "names": [f"c{index}" for index in used],
+            "pattern": pattern.pattern,
+            "conditions": {name: one.sql for name, one in definitions.items()},
+            "measures": [one.sql for one in measures],
+            "skip": pattern.skip,
+            "seek": pattern.seek,
+            "following": _frame_length(analyser, window.frame, node),
+            "subsets": pattern.subsets,
+        }
+    )
+    order = tree.Window(window.position, None, window.partition_by, window.order_by, None)
+    over = analyser.window_sql(order, tree.Call(node.position, node.name, []))
+    packed = ", ".join(f"c{index} := {value.sql}" for index, value in zip(used, inner, strict=True))
+    rows = f"list(struct_pack({packed})) OVER ({over} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+    row_type = f"STRUCT({', '.join(f'c{i} {value.physical}' for i, value in zip(used, inner, strict=True))})[]"
+    result = ", ".join(f"m{index} {value.physical}" for index, value in enumerate(measures))
+    found = registry.physical_python_call(
+        analyser,
+        match_window_row,
+        (rows, f"row_number() OVER ({over})", text_literal(program)),
+        (row_type, "BIGINT", "VARCHAR"),
+        f"STRUCT({result})",
+    )
+    names = [name.lower() for _, name in pattern.measures]
+    index = names.index(node.name.lower())
+    return Typed(f"({found}).m{index}", measures[index].type)
+
+
+def _frame_length(analyser: Analyser, frame: tree.Frame | None, node: tree.Measure) -> int | None:
+    """How many rows behind the current one the frame holds; None for all."""
+    if frame is None or frame.unit != "ROWS" or frame.start.kind != "CURRENT_ROW" or frame.end is None:
+        message = "Pattern recognition requires a frame ROWS BETWEEN CURRENT ROW AND ..."
+        raise analyser.error("INVALID_WINDOW_FRAME", message, node)
+    if frame.end.kind == "UNBOUNDED_FOLLOWING":
+        return None
+    if frame.end.kind == "CURRENT_ROW":
+        return 0
+    if not isinstance(frame.end.offset, tree.IntegerLiteral):
+        message = "A frame of row pattern recognition has to end at a literal number of rows"
+        raise analyser.error("NOT_SUPPORTED", message, node)
+    return frame.end.offset.value
+
+
+def _labels(pattern: list[object], subsets: dict[str, list[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
 
     def visit(part: list[object]) -> None:
@@ -330,8 +407,8 @@ def _labels(node: tree.MatchRecognize) -> dict[str, list[str]]:
             if isinstance(inner, list):
                 visit(inner)
 
-    visit(node.pattern)
-    return {**found, **node.subsets}
+    visit(pattern)
+    return {**found, **subsets}
 
 
 def _compiled(

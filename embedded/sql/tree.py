@@ -125,7 +125,27 @@ class Window(Node):
     partition_by: list[Expression]
     order_by: list[SortItem]
     frame: Frame | None
-    measures: bool = False
+    pattern: WindowPattern | None = None
+
+
+@dataclass(slots=True)
+class WindowPattern(Node):
+    """Row pattern recognition in a window; `pattern` as in MatchRecognize."""
+
+    measures: list[tuple[Expression, str]]
+    skip: tuple[str, str]
+    seek: bool
+    pattern: list[object]
+    subsets: dict[str, list[str]]
+    definitions: list[tuple[str, Expression]]
+
+
+@dataclass(slots=True)
+class Measure(Expression):
+    """`measure OVER w`: a measure of the window's row pattern."""
+
+    name: str
+    window: Window | str
 
 
 @dataclass(slots=True)
