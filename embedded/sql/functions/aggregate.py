@@ -347,7 +347,8 @@ def _weighted(call: Invocation, fractions: str) -> str:
     values = rows.aggregate("list", f"struct_pack(v := CAST({call[0]} AS DOUBLE), w := {checked})")
     asked = rows.aggregate("any_value", fractions)
     body = (
-        "CASE WHEN digest_.l IS NULL THEN NULL ELSE trino_digest_values(list_transform(digest_.l, lambda pair_: pair_.v), "
+        "CASE WHEN digest_.l IS NULL THEN NULL ELSE trino_digest_values("
+        "list_transform(digest_.l, lambda pair_: pair_.v), "
         "list_transform(digest_.l, lambda pair_: pair_.w), digest_.p) END"
     )
     return bound(f"struct_pack(l := {values}, p := {asked})", "digest_", body)
@@ -765,23 +766,9 @@ def _merge_with_right(
 
 # ------------------------------------------------------------------------------------------- reduce_agg
 
-_STATE_BASES = frozenset(
-    [
-        "boolean",
-        "tinyint",
-        "smallint",
-        "integer",
-        "bigint",
-        "real",
-        "double",
-        "decimal",
-        "date",
-        "time",
-        "timestamp",
-        "unknown",
-        "interval day to second",
-        "interval year to month",
-    ]
+_STATE_TYPES = (
+    *("boolean", "tinyint", "smallint", "integer", "bigint", "real", "double", "decimal", "unknown"),
+    *("date", "time", "timestamp", "interval day to second", "interval year to month"),
 )
 
 
@@ -789,7 +776,7 @@ _STATE_BASES = frozenset(
 def reduce_agg(call: Invocation) -> str:
     """All values in one go, so that nothing is left to combine. NULL values are passed over."""
     state_type = call.bindings["S"]
-    if state_type.base not in _STATE_BASES:
+    if state_type.base not in _STATE_TYPES:
         raise call.error("NOT_SUPPORTED", f"State type not supported for REDUCE_AGG: {state_type}")
     state, element = physical_type(state_type), call.arguments[0].physical
     depth = len(call.analyser.lambdas)

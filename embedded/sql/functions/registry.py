@@ -74,6 +74,8 @@ FAMILIES = (
     "binary",
     "url",
     "uuid_ip",
+    "geography",
+    "unsupported",
 )
 
 Bindings = dict[str, Any]  # type variable -> TrinoType, number variable -> int
@@ -517,7 +519,8 @@ def candidates(name: str) -> list[Function]:
 def function_names() -> list[str]:
     """Every Trino name that can be called (operators excluded)."""
     load()
-    return sorted(name for name in {*_functions, *_specials} if re.fullmatch(r"[a-z_][a-z0-9_]*", name))
+    names = {*_functions, *_specials} - _refused
+    return sorted(name for name in names if re.fullmatch(r"[a-z_][a-z0-9_]*", name))
 
 
 def resolve(name: str, arguments: tuple[ArgumentType, ...]) -> Match | str | None:
@@ -1091,6 +1094,7 @@ __all__ = [
     "prepare",
     "python",
     "python_call",
+    "refuse",
     "resolve",
     "scalar",
     "special",
