@@ -752,6 +752,20 @@ def special(*names: str) -> Callable[[Callable[[Analyser, tree.Call], Typed]], C
     return register
 
 
+_refused: set[str] = set()
+
+
+def refuse(*names: str) -> None:
+    """Functions that Trino has and this engine has not: NOT_SUPPORTED by name instead of an unknown function."""
+
+    def refused(analyser: Analyser, node: tree.Call) -> Typed:
+        message = f"Function '{node.name}' is not supported by the embedded engine"
+        raise analyser.error("NOT_SUPPORTED", message, node)
+
+    _refused.update(names)
+    special(*names)(refused)
+
+
 CastRule = Callable[["Analyser", Typed, TrinoType], str | None]  # None: no such cast
 _cast_rules: dict[tuple[str, str], CastRule] = {}
 
