@@ -1,7 +1,8 @@
-"""Puts the embedded world together: S3 in a folder, Glue and Athena beside it, the ledger, the keys, the query service.
+"""Puts the service together: S3, Glue and Athena (embedded or AWS's), the ledger, the keys, the query service.
 
-For the server, the command line and tests. Everything lies in one data directory (docs/configuration.md names the
-files); nothing in it holds an absolute path, so the folder can be moved. Building it twice equals building it once.
+For the server, the command line and tests. What the service keeps lies in one data directory (docs/configuration.md
+names the files); nothing in it holds an absolute path, so the folder can be moved. Building it twice equals building
+it once.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from api.exchange import Exchange
 from api.metrics import Reading
 from api.settings import Settings
 from embedded.athena import Athena
-from embedded.athena_catalogue import QueryCatalogue
+from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.directory_lock import DirectoryLock
 from embedded.glue import Glue
 from embedded.s3 import S3
@@ -44,8 +47,6 @@ from service.sql.plan import PlannedStatement, Planner, TimeRange
 from service.tokens import TokenSigner, load_or_create_secret
 
 DATABASE = "data_hist"
-LAKE_BUCKET = "data-hist-lake"
-RESULTS_BUCKET = "data-hist-results"
 EVENTS_TABLE = "events"
 _LOG = logging.getLogger(__name__)
 _ANY_TIME = TimeRange()
@@ -63,14 +64,14 @@ class Lake:
     """The lake without the engine: enough to load, register, list tables and manage keys."""
 
     data_dir: Path
-    s3: S3
-    glue: Glue
+    s3: Any  # the embedded S3, or boto3's client, which has its methods
+    glue: Any  # the same
     ledger: SqliteLedger
     keys: ApiKeys
     tables: Mapping[str, TableSpec]
 
     def close(self) -> None:
-        """Closes every file."""
+        """Closes every file and connection."""
         self.keys.close()
         self.ledger.close()
         self.glue.close()
@@ -78,11 +79,11 @@ class Lake:
 
 @dataclass(frozen=True)
 class World:
-    """The whole embedded service. Start the query service in an event loop; `close` what it leaves open afterwards."""
+    """The whole service. Start the query service in an event loop; `close` what it leaves open afterwards."""
 
     lock: DirectoryLock
     lake: Lake
-    athena: Athena
+    athena: Any  # the embedded Athena, or boto3's client
     engine: MeteredEngine
     store: SqliteExecutionStore
     query_service: QueryService
@@ -90,13 +91,13 @@ class World:
     settings: Settings
 
     @property
-    def s3(self) -> S3:
-        """The embedded S3."""
+    def s3(self) -> Any:
+        """The S3 client, embedded or boto3's."""
         return self.lake.s3
 
     @property
-    def glue(self) -> Glue:
-        """The embedded Glue."""
+    def glue(self) -> Any:
+        """The Glue client, embedded or boto3's."""
         return self.lake.glue
 
     @property
@@ -181,7 +182,7 @@ class DescribingPlanner:
     """The planner with the embedded engine's analyser: types of columns, and faults of the SQL before anything runs."""
 
     tables: Mapping[str, TableSpec]
-    glue: Glue
+    glue: GlueTables
     clock: Clock
     _planner: Planner = field(init=False)
 
@@ -207,13 +208,15 @@ class DescribingPlanner:
         return tuple(OutputColumn(column.name, str(column.type)) for column in columns)
 
 
-def open_lake(data_dir: Path, *, clock: Clock = utc_now) -> Lake:
+def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock = utc_now) -> Lake:
     """The lake of a data directory; buckets, databases and tables are there afterwards."""
+    settings = settings or Settings()
     data_dir.mkdir(parents=True, exist_ok=True)
-    tables = load_table_specs(bucket=LAKE_BUCKET)
+    tables = load_table_specs(bucket=settings.lake_bucket)
     s3 = S3(data_dir / "s3", clock=clock)
     glue = Glue(data_dir / "catalogue.sqlite", clock=clock)
-    ensure_buckets(s3, (LAKE_BUCKET, RESULTS_BUCKET))
+    results_bucket = settings.output_location.removeprefix("s3://").partition("/")[0]
+    ensure_buckets(s3, (settings.lake_bucket, results_bucket))
     ensure_catalogue(glue, tables.values())
     return Lake(
         data_dir=data_dir,
@@ -225,8 +228,21 @@ def open_lake(data_dir: Path, *, clock: Clock = utc_now) -> Lake:
     )
 
 
-def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, patience_seconds: float = 0) -> World:
-    """The embedded service of a data directory, not started yet.
+def open_aws_lake(data_dir: Path, settings: Settings, *, clock: Clock = utc_now) -> Lake:
+    """The lake of an AWS account, through boto3 clients that boto3's own variables and profiles configure."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return Lake(
+        data_dir=data_dir,
+        s3=boto3.client("s3"),
+        glue=boto3.client("glue"),
+        ledger=SqliteLedger(data_dir / "ledger.sqlite"),
+        keys=ApiKeys(data_dir / "keys.sqlite", clock=clock),
+        tables=load_table_specs(bucket=settings.lake_bucket),
+    )
+
+
+def build_world(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, patience_seconds: float = 0) -> World:
+    """The service over a data directory, with the engine that the settings name; not started yet.
 
     Raises DirectoryInUse when another process serves the directory, still after `patience_seconds`.
     """
@@ -239,19 +255,19 @@ def build_embedded(data_dir: Path, settings: Settings, *, clock: Clock = utc_now
 
 
 def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock) -> World:
-    lake = open_lake(data_dir, clock=clock)
-    athena = Athena(
-        glue=lake.glue,
-        s3=lake.s3,
-        path=data_dir / "athena.sqlite",
-        temporary_directory=data_dir / "temporary",
-        clock=clock,
-        max_concurrent_queries=settings.max_concurrent_queries,
-        memory_limit=settings.engine_memory,
-        lake_root=(data_dir / "s3").resolve(),
-    )
+    athena: Any
+    if settings.engine == "athena":
+        lake = open_aws_lake(data_dir, settings, clock=clock)
+        athena, slowest_poll_seconds = boto3.client("athena"), 1.0
+    else:
+        lake = open_lake(data_dir, settings, clock=clock)
+        athena, slowest_poll_seconds = _embedded_athena(lake, settings, clock), 0.25
     engine = MeteredEngine(
-        athena, lake.s3, database=DATABASE, output_location=f"s3://{RESULTS_BUCKET}/", slowest_poll_seconds=0.25
+        athena,
+        lake.s3,
+        database=DATABASE,
+        output_location=settings.output_location,
+        slowest_poll_seconds=slowest_poll_seconds,
     )
     store = SqliteExecutionStore(data_dir / "executions.sqlite")
     limits = SchedulerLimits(
@@ -275,6 +291,19 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
     return World(lock, lake, athena, engine, store, query_service, request_events, settings)
+
+
+def _embedded_athena(lake: Lake, settings: Settings, clock: Clock) -> Athena:
+    return Athena(
+        glue=lake.glue,
+        s3=lake.s3,
+        path=lake.data_dir / "athena.sqlite",
+        temporary_directory=lake.data_dir / "temporary",
+        clock=clock,
+        max_concurrent_queries=settings.max_concurrent_queries,
+        memory_limit=settings.engine_memory,
+        lake_root=(lake.data_dir / "s3").resolve(),
+    )
 
 
 def _size_bytes(folder: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
-from api.composition import World, build_embedded
+from api.composition import World, build_world
 from api.logs import Log, json_log, route_library_logs
 from api.settings import Settings, SettingsError, unknown_settings
 from embedded.directory_lock import DirectoryInUse
@@ -44,7 +44,7 @@ def open_world(settings: Settings, log: Log, *, patience_seconds: float = 0) -> 
     for sentence in unknown_settings(os.environ):
         log.warning("unknown setting", detail=sentence)
     try:
-        world = build_embedded(settings.data_dir, settings, patience_seconds=patience_seconds)
+        world = build_world(settings.data_dir, settings, patience_seconds=patience_seconds)
     except DirectoryInUse as error:
         raise SettingsError(str(error)) from error
     try:

@@ -61,6 +61,18 @@ def _host(text: str) -> str:
     return text
 
 
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+        raise ValueError("must be the name of a bucket")
+    return text
+
+
+def _s3_location(text: str) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^\s?#]*/)?", text):
+        raise ValueError("must be a location such as s3://bucket/prefix/, with the slash at its end")
+    return text
+
+
 def _memory(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", text):
         raise ValueError("must be a size with its unit, such as 512MB or 2GB")
@@ -90,6 +102,20 @@ class Settings:
     )
     port: int = field(
         default=8080, metadata=_about(_whole_number(0, 65535), "port to listen on; 0 takes a free one and logs it")
+    )
+    engine: str = field(
+        default="embedded",
+        metadata=_about(
+            _one_of("embedded", "athena"),
+            "`embedded`: Athena, Glue and S3 in this process, over the data directory; `athena`: AWS's, through boto3",
+        ),
+    )
+    lake_bucket: str = field(
+        default="data-hist-lake", metadata=_about(_bucket, "bucket of the lake; tables lie below `secor/` in it")
+    )
+    output_location: str = field(
+        default="s3://data-hist-results/",
+        metadata=_about(_s3_location, "where the engine writes result objects; nobody else should read there"),
     )
     max_concurrent_queries: int = field(
         default=4,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.asgi import application
-from api.composition import World, build_embedded
+from api.composition import World, build_world
 from api.exchange import Exchange
 from api.logs import json_log
 from api.server import open_world, require_safe_address
@@ -23,7 +23,7 @@ from service.model import OPERATOR, QueryRequest
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    built = build_embedded(tmp_path / "data", Settings(data_dir=tmp_path / "data", request_events=False))
+    built = build_world(tmp_path / "data", Settings(data_dir=tmp_path / "data", request_events=False))
     yield built
     asyncio.run(built.query_service.close())
     built.close()
@@ -31,7 +31,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_a_directory_that_is_served_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(DirectoryInUse):
-        build_embedded(tmp_path / "data", Settings(data_dir=tmp_path / "data"))
+        build_world(tmp_path / "data", Settings(data_dir=tmp_path / "data"))
     with pytest.raises(SettingsError, match="served by process"):
         open_world(Settings(data_dir=tmp_path / "data"), json_log(io.BytesIO(), "info"))
 
@@ -46,7 +46,7 @@ def test_a_start_that_fails_lets_go_of_the_directory(tmp_path: Path) -> None:
 def test_nothing_in_the_data_directory_knows_where_it_lies(tmp_path: Path) -> None:
     """Built, used, closed; then no file holds the folder's path."""
     data_dir = tmp_path / "a-folder-of-its-own"
-    built = build_embedded(data_dir, Settings(data_dir=data_dir))
+    built = build_world(data_dir, Settings(data_dir=data_dir))
 
     async def use() -> None:
         await built.query_service.start()

@@ -1,0 +1,64 @@
+"""The production path on one machine: the service with real boto3 clients against the embedded AWS over HTTP.
+
+`data-hist aws` serves Athena, Glue and S3 of a lake; `data-hist serve` with DATA_HIST_ENGINE=athena is its client, as
+it would be AWS's. The answers are those of the same service with the engine in its own process.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import COMMAND, Server, copy_of
+
+QUERIES = (
+    "SELECT servicename, customerid, count(*) AS events FROM events GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT createdtimestamp, datatags, data FROM events ORDER BY createdtimestamp, data LIMIT 1500",
+    "SELECT map(ARRAY['a'], ARRAY[1.5]) AS m, CAST(NULL AS varchar) AS n, '' AS e, TIMESTAMP '2026-11-20 01:02' AS t",
+)
+
+
+@pytest.fixture
+def aws_endpoint(tmp_path: Path, loaded_lake: Path) -> Iterator[str]:
+    data_dir = copy_of(loaded_lake, tmp_path / "aws")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(COMMAND), "aws", "--port", str(port), "--data-dir", str(data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "data-hist aws does not listen"
+                assert process.poll() is None, "data-hist aws has ended"
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+
+
+def test_boto3_clients_answer_as_the_engine_in_the_process(
+    aws_endpoint: str, start_server: Callable[..., Server], server: Server, tmp_path: Path
+) -> None:
+    through_boto3 = start_server(
+        tmp_path / "service",
+        DATA_HIST_ENGINE="athena",
+        AWS_ENDPOINT_URL=aws_endpoint,
+        AWS_DEFAULT_REGION="eu-central-1",
+        AWS_ACCESS_KEY_ID="any",
+        AWS_SECRET_ACCESS_KEY="any",
+    )
+    for query in QUERIES:
+        assert through_boto3.rows(query) == server.rows(query)
+    failed = through_boto3.post("/query", json={"query": "SELECT evnt FROM events", "retention_minutes": 5})
+    assert (failed.status_code, failed.json()["code"]) == (400, "ColumnNotFound")
+    running = through_boto3.submit("SELECT count(*) AS n FROM events a, events b, events c, events d", wait_seconds=0)
+    cancelled = through_boto3.client.delete(f"/v0/data_hist/query/{running['query_id']}")
+    assert cancelled.json()["status"] == "CANCELLED"
