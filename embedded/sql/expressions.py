@@ -716,6 +716,7 @@ class ExpressionAnalyser:
         if node.window is None and level.in_aggregate:
             message = f"Cannot nest aggregations inside aggregation '{level.in_aggregate}': [{_shown(node)}]"
             raise self.error("NESTED_AGGREGATION", message, node)
+        self._refuse_window_clauses(node)
         modifiers = Modifiers(distinct=node.distinct, ignore_nulls=bool(node.ignore_nulls))
         mark = len(level.ungrouped)
         outer_aggregate = level.in_aggregate
@@ -728,6 +729,7 @@ class ExpressionAnalyser:
             arguments: list[Typed | tree.Lambda] = [] if node.is_star else self.arguments(node)
             if node.order_by:
                 modifiers.order_by = self.sort_sql(node.order_by)
+                self._require_sorted_arguments(node, arguments)
             if node.filter is not None:
                 modifiers.filter = self.condition(
                     node.filter, "Filter expression must evaluate to a boolean (actual: {type})"
@@ -745,6 +747,23 @@ class ExpressionAnalyser:
             # inside an aggregate a key is itself, not the value that stands for its group
             found.sql = level.key_pattern().sub(lambda match: PROTECTED + match.group(), found.sql)
         return found
+
+    def _refuse_window_clauses(self, node: tree.Call) -> None:
+        """What Athena has not: FILTER, ORDER BY and DISTINCT with OVER."""
+        if node.window is not None:
+            if node.filter is not None:
+                raise self.error("NOT_SUPPORTED", "FILTER is not yet supported for window functions", node)
+            if node.order_by:
+                raise self.error("NOT_SUPPORTED", "Window function with ORDER BY is not supported", node)
+            if node.distinct:
+                message = f"DISTINCT in window function parameters not yet supported: {_shown(node)}"
+                raise self.error("NOT_SUPPORTED", message, node)
+
+    def _require_sorted_arguments(self, node: tree.Call, arguments: Sequence[Typed | tree.Lambda]) -> None:
+        given = {argument.sql for argument in arguments if isinstance(argument, Typed)}
+        if node.distinct and any(self.expression(item.expression).sql not in given for item in node.order_by):
+            message = "For aggregate function with DISTINCT, ORDER BY expressions must appear in arguments"
+            raise self.error("EXPRESSION_NOT_IN_DISTINCT", message, node)
 
     def _distinct_argument(self, argument: Typed | tree.Lambda, node: tree.Call) -> Typed | tree.Lambda:
         """DISTINCT over values that differ only in zone or map order: count needs just what tells them apart."""
