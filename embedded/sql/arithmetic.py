@@ -44,8 +44,10 @@ def integral(operator: str, left: Typed, right: Typed, common: TrinoType) -> Typ
     if isinstance(right.literal, int) and right.literal not in (0, -1):
         return Typed(f"({left.sql} {sql} {right.sql})", common)
     failure = error_sql("DIVISION_BY_ZERO", "'Division by zero'", physical_type(common))
-    template = f"(CASE WHEN {{right}} = 0 THEN {failure} ELSE {{left}} {sql} {{right}} END)"
-    if is_repeatable(right.sql):
+    # NULL / 0 is NULL
+    test = "{right} = 0" if left.literal is not None else "{right} = 0 AND {left} IS NOT NULL"
+    template = f"(CASE WHEN {test} THEN {failure} ELSE {{left}} {sql} {{right}} END)"
+    if left.literal is not None and is_repeatable(right.sql):
         return Typed(template.replace("{left}", left.sql).replace("{right}", right.sql), common)
     return Typed(bound_pair(left.sql, right.sql, template), common)
 

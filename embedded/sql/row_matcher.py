@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,7 +25,9 @@ import duckdb
 
 from embedded.sql.errors import TrinoError
 
-_MAXIMUM_STEPS = 100_000
+#: A cancelled query waits for the matcher to come back: patterns that try too much are refused.
+_MAXIMUM_STEPS = 50_000
+_MAXIMUM_SECONDS = 30.0
 _local = threading.local()
 
 
@@ -62,6 +65,7 @@ class _Search:
     row_count: int  # the last row that may be matched
     first_row: int = 1  # navigation sees the rows from here to row_count: the partition, or the frame of a window
     steps: int = 0
+    deadline: float = field(default_factory=lambda: time.monotonic() + _MAXIMUM_SECONDS)
     answers: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
     def holds(self, label: str, start: int, labels: tuple[str, ...], number: int) -> bool:
@@ -72,7 +76,7 @@ class _Search:
         found = self.answers.get(key)
         if found is None:
             self.steps += 1
-            if self.steps > _MAXIMUM_STEPS:
+            if self.steps > _MAXIMUM_STEPS or time.monotonic() > self.deadline:
                 raise TrinoError("NOT_SUPPORTED", "Row pattern needs too many steps for the embedded engine")
             held = [*labels, label]
             row = self.state_values(condition, start, held, held, number)

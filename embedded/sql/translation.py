@@ -42,7 +42,9 @@ __all__ = [
 
 #: Athena's limit on a query string, in bytes.
 MAXIMUM_QUERY_BYTES = 262_144
-_RECURSION_LIMIT = 6000
+
+# A level of SQL nesting takes about ten Python frames, which do not use the C stack; the parser bounds the levels.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 6000))
 
 
 def translate(
@@ -52,9 +54,6 @@ def translate(
     from embedded.sql.analysis import Analyser
     from embedded.sql.parser import parse_expression, parse_query
 
-    if sys.getrecursionlimit() < _RECURSION_LIMIT:
-        # a level of SQL nesting takes about ten Python frames; Python frames do not use the C stack
-        sys.setrecursionlimit(_RECURSION_LIMIT)
     if len(sql.encode()) > MAXIMUM_QUERY_BYTES:
         raise TrinoError("SYNTAX_ERROR", f"Query text length exceeds the maximum length ({MAXIMUM_QUERY_BYTES})")
     try:
