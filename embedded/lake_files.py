@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class InvalidLocation(ValueError):  # noqa: N818 - named as the errors of service are
+class InvalidLocation(ValueError):
     """A location that is not `s3://bucket/prefix`, or that tries to leave its bucket."""
 
 
@@ -33,13 +33,13 @@ class S3Location:
         bucket, _, prefix = rest.partition("/")
         if not bucket or bucket in (".", "..") or "\\" in bucket or "\0" in text:
             raise InvalidLocation(f"Location {text!r} names no bucket")
-        if any(segment in (".", "..") for segment in prefix.split("/")):
+        if "." in prefix and any(segment in (".", "..") for segment in prefix.split("/")):
             raise InvalidLocation(f"Location {text!r} leaves its folder")
         return cls(bucket, prefix)
 
     @property
     def folder(self) -> S3Location:
-        if not self.prefix or self.prefix.endswith("/"):
+        if not self.prefix or self.prefix[-1] == "/":
             return self
         return S3Location(self.bucket, self.prefix + "/")
 
@@ -90,10 +90,14 @@ def is_data(key: str) -> bool:
 
 def files_under(store: ObjectStore, location: S3Location) -> Iterator[LakeFile]:
     """The data files below a folder, in the order of their keys, hidden sub-folders left out."""
-    folder = location.folder
-    start = len(folder.prefix)
-    for found in store.list_files(folder.bucket, folder.prefix):
-        relative = found.key[start:]
-        if not is_data(found.key) or any(part[:1] in ("_", ".") for part in relative.split("/")[:-1]):
+    prefix = location.folder.prefix
+    start = len(prefix)
+    bucket_uri = f"s3://{location.bucket}/"
+    for found in store.list_files(location.bucket, prefix):
+        key = found.key
+        if not is_data(key):
             continue
-        yield LakeFile(f"s3://{folder.bucket}/{found.key}", str(found.path), found.size_bytes, found.last_modified)
+        folders, slash, _ = key[start:].rpartition("/")
+        if slash and any(part[:1] in ("_", ".") for part in folders.split("/")):
+            continue
+        yield LakeFile(bucket_uri + key, str(found.path), found.size_bytes, found.last_modified)

@@ -94,8 +94,7 @@ class PartitionRow:
 def partition_rows(glue: Any, database: str, table: str, expression: str | None = None) -> Iterator[PartitionRow]:
     """A table's partitions, from the embedded Glue's own fast road or from the API of a real one."""
     if hasattr(glue, "partitions"):
-        for row in glue.partitions(database, table, expression):
-            yield PartitionRow(tuple(row.values), row.location)
+        yield from glue.partitions(database, table, expression)
         return
     arguments: dict[str, Any] = {"DatabaseName": database, "TableName": table, "ExcludeColumnSchema": True}
     if expression is not None:
