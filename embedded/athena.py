@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from embedded.athena_executions import (
 from embedded.athena_metadata import MetadataOperations
 from embedded.athena_results import InvalidToken, ResultPage, csv_page, result_set, text_page
 from embedded.athena_runner import QueryRunner, ScanLimitExceeded
-from embedded.athena_statements import StatementCall, StatementRunner, check_syntax
+from embedded.athena_statements import DEFAULT_DATABASE, StatementCall, StatementRunner, check_syntax
 from embedded.athena_work_groups import PRIMARY, WorkGroup
 from embedded.aws_shape import Answer, Request, operation
 from embedded.file_writing import FileWriter
@@ -85,6 +86,7 @@ class Athena(MetadataOperations):
         root = lake_root if lake_root is not None else s3.root
         self._engine = DuckEngine(readable_folders=[root], temporary_folder=scratch, memory_limit=memory_limit)
         self._slots = Slots(max_concurrent_queries)
+        self._ensure_default_database()
         self._is_closing = False
         queries = QueryRunner(
             self._engine, glue, ScanPlanner(glue, s3, clock), FileVerdicts(scratch / "salvaged"), clock=clock
@@ -96,6 +98,14 @@ class Athena(MetadataOperations):
             writer=FileWriter(s3, scratch / "written", clock),
             prepared=self,
         )
+
+    def _ensure_default_database(self) -> None:
+        """Athena makes the database `default` when it is first used."""
+        try:
+            self._glue.create_database(DatabaseInput={"Name": DEFAULT_DATABASE, "Description": "Default Hive database"})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AlreadyExistsException":
+                raise
 
     def close(self) -> None:
         """Stops what runs and lets go of files and threads. What runs or waits fails, retryably, at the next start."""
@@ -196,6 +206,10 @@ class Athena(MetadataOperations):
         changes: dict[str, Any]
         try:
             run.check()
+            earlier = self._reusable(execution)
+            if earlier is not None:
+                self._reuse(execution, earlier, started_at)
+                return
             outcome = self._statements.run(StatementCall(execution, kind, group, run))
             run.check()
             changes = {
@@ -224,6 +238,40 @@ class Athena(MetadataOperations):
         total = _milliseconds(completed_at - execution.submitted_at)
         self._executions.change(
             execution.id, completed_at=completed_at, engine_milliseconds=engine, total_milliseconds=total, **changes
+        )
+
+    def _reusable(self, execution: Execution) -> Execution | None:
+        """An earlier execution whose result answers this one too, if the client agreed to that."""
+        if execution.result_reuse_minutes is None or not is_reusable(execution.query, execution.substatement_type):
+            return None
+        since = self._clock() - timedelta(minutes=execution.result_reuse_minutes)
+        for earlier in self._executions.reusable(execution.work_group, execution.query, since=since):
+            same = (
+                earlier.database == execution.database
+                and earlier.catalog == execution.catalog
+                and earlier.parameters == execution.parameters
+                and earlier.result_configuration == execution.result_configuration
+            )
+            location = S3Location.parse(earlier.output_location)
+            if same and self._s3.path(location.bucket, location.prefix).exists():
+                return earlier
+        return None
+
+    def _reuse(self, execution: Execution, earlier: Execution, started_at: datetime) -> None:
+        completed_at = self._clock()
+        self._executions.change(
+            execution.id,
+            state=SUCCEEDED,
+            reused_from=earlier.id,
+            output_location=earlier.output_location,
+            columns=earlier.columns,
+            row_count=earlier.row_count,
+            update_count=earlier.update_count,
+            has_header=earlier.has_header,
+            malformed=earlier.malformed,
+            completed_at=completed_at,
+            engine_milliseconds=_milliseconds(completed_at - started_at),
+            total_milliseconds=_milliseconds(completed_at - execution.submitted_at),
         )
 
     # -------------------------------------------------------------------------------------------------- watching
@@ -332,6 +380,18 @@ class Athena(MetadataOperations):
         if execution.update_count is not None:
             answer["UpdateCount"] = execution.update_count
         return with_token(answer, page.next_token)
+
+
+_CHANGEABLE = re.compile(
+    r"\b(rand|random|now|uuid|shuffle|current_timestamp|current_date|current_time|localtime|localtimestamp"
+    r"|current_user)\b",
+    re.IGNORECASE,
+)
+
+
+def is_reusable(query: str, substatement_type: str) -> bool:
+    """Whether the same text gives the same result as long as the data stay: Athena reuses no other."""
+    return substatement_type == "SELECT" and _CHANGEABLE.search(query) is None
 
 
 def _fingerprint(request: Request) -> str:

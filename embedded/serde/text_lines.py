@@ -28,6 +28,7 @@ from embedded.sql.errors import TrinoError
 from embedded.sql.physical import quoted, text_literal
 
 MAXIMUM_LINE_BYTES = 16 * 1024 * 1024
+_BUFFER_BYTES = 2 * MAXIMUM_LINE_BYTES
 _NO_DELIMITER = "\x1d\x1e\x1f\x1c"
 _NO_NULL = "\x1f\x1f\x1e\x1e"
 _LINE = quoted("$line")
@@ -85,7 +86,8 @@ class TextReader(ABC):
         skip = f", skip = {self._skipped_lines}" if self._skipped_lines else ""
         return [
             f"read_csv({file_list(group)}, columns = {{{names}}}, auto_detect = false, header = false{skip}"
-            f", strict_mode = false, max_line_size = {MAXIMUM_LINE_BYTES}, nullstr = {text_literal(_NO_NULL)}"
+            f", strict_mode = false, max_line_size = {MAXIMUM_LINE_BYTES}, buffer_size = {_BUFFER_BYTES}"
+            f", nullstr = {text_literal(_NO_NULL)}"
             f"{self._source_options()}{compression_option(compression)}{partition_options(extras)})"
             for compression, group in by_compression(files).items()
         ]

@@ -38,7 +38,8 @@ def converted(text: str, trino_type: TrinoType, rules: TextRules, *, strict: boo
     if base == "char":
         return f"rtrim(substr({present}, 1, {trino_type.length}), ' ')"
     if base == "varbinary":
-        return f"TRY(from_base64({present}))" if not strict else f"from_base64({present})"
+        # what is not base64 is taken as it is (Trino's BinaryEncoding for text files)
+        return f"coalesce(TRY(from_base64({present})), encode({present}))"
     if rules.empty_is_null:
         present = f"nullif({present}, '')"
     return _scalar(present, trino_type, rules, strict=strict)
@@ -116,10 +117,10 @@ def _nested(present: str, trino_type: TrinoType, rules: TextRules, *, strict: bo
 
 def misfit_condition(text: str, trino_type: TrinoType, rules: TextRules) -> str | None:
     """A condition that is true where a text is there but is no value of its type; None where every text is."""
-    if trino_type.base in ("varchar", "char", "boolean", "array", "map", "row"):
+    if trino_type.base in ("varchar", "char", "boolean", "varbinary", "array", "map", "row"):
         return None
     present = f"nullif({text}, {text_literal(rules.null_text)})" if rules.null_text is not None else text
-    if rules.empty_is_null and trino_type.base != "varbinary":
+    if rules.empty_is_null:
         present = f"nullif({present}, '')"
     value = converted(text, trino_type, rules, strict=False)
     return f"({present} IS NOT NULL AND ({value}) IS NULL)"

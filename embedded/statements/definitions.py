@@ -132,12 +132,15 @@ def _alter_database(name: str, properties: Mapping[str, str], catalogue: Catalog
 
 
 def checked_location(location: str) -> str:
-    """The location as given. Raises TrinoError for one that is not in S3 or leaves its bucket."""
+    """The location as Athena keeps it, without the slash at its end.
+
+    Raises TrinoError for one that is not in S3 or leaves its bucket.
+    """
     try:
-        S3Location.parse(location)
+        parsed = S3Location.parse(location)
     except InvalidLocation as error:
         raise ddl_error(f"MetaException(message:{error})") from None
-    return location
+    return location.rstrip("/") if parsed.prefix.strip("/") else location
 
 
 def _glue_columns(columns: Sequence[model.HiveColumn]) -> list[dict[str, str]]:

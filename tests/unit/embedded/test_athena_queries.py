@@ -308,7 +308,10 @@ def test_metadata_of_databases_and_tables(world: World) -> None:
     world.create_table(serde_properties={"ignore.malformed.json": "true"})
     athena = world.athena
     assert athena.get_database(CatalogName="AwsDataCatalog", DatabaseName=DATABASE)["Database"]["Name"] == DATABASE
-    assert [d["Name"] for d in athena.list_databases(CatalogName="awsdatacatalog")["DatabaseList"]] == [DATABASE]
+    assert [d["Name"] for d in athena.list_databases(CatalogName="awsdatacatalog")["DatabaseList"]] == [
+        DATABASE,
+        "default",
+    ]
     found = athena.get_table_metadata(CatalogName="AwsDataCatalog", DatabaseName=DATABASE, TableName="EVENTS")[
         "TableMetadata"
     ]
