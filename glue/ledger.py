@@ -8,6 +8,11 @@ touch), the tables page shows it (freshness, gaps). Two rules make it trustworth
 2. A summary costs the same whatever the number of partitions: whole days are kept as one row, only the ragged ends of a
    range are counted by partition.
 
+Objects may come with the **sequencer** of the notification that told of them. What is known of an object then only
+moves forward: a record or a removal with a sequencer that is not greater than the last one is stale and changes
+nothing, in whatever order notifications arrive. A removal is remembered for `REMOVAL_MEMORY` (a queue keeps no message
+longer), so that a late "created" does not bring a deleted object back.
+
 `SqliteLedger` is the embedded one. Times given and returned are aware datetimes in UTC, or ms since 1970 where the
 name says milliseconds or the column is `createdtimestamp`.
 """
@@ -18,7 +23,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,6 +66,13 @@ CREATE TABLE IF NOT EXISTS objects (
     arrival INTEGER NOT NULL,
     PRIMARY KEY (table_name, value_path, object_key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS removals (
+    table_name TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    sequencer TEXT NOT NULL,
+    removed_at INTEGER NOT NULL,
+    PRIMARY KEY (table_name, object_key)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS loads (
     load_id TEXT PRIMARY KEY,
     table_name TEXT NOT NULL,
@@ -74,12 +86,29 @@ CREATE TABLE IF NOT EXISTS load_sources (
     PRIMARY KEY (family, size_bytes, load_id)
 ) WITHOUT ROWID;
 """
+# Columns that came later: a ledger of an earlier release gets them when it is opened.
+_ADDED_COLUMNS = (
+    ("objects", "sequencer", "TEXT"),
+    ("objects", "is_late", "INTEGER NOT NULL DEFAULT 0"),
+    ("partitions", "late_bytes", "INTEGER NOT NULL DEFAULT 0"),
+    ("days", "late_bytes", "INTEGER NOT NULL DEFAULT 0"),
+)
+_PARTITION_COLUMNS = (
+    "table_name, value_path, object_count, size_bytes, row_count, minimum_createdtimestamp, maximum_createdtimestamp,"
+    " first_arrival, last_arrival, late_bytes"
+)
 _GAP_WINDOW = timedelta(hours=24)
+REMOVAL_MEMORY = timedelta(days=15)
+_SEQUENCER_DIGITS = 64
 
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """A fact about one object. Rows and created times are None when nobody has read it."""
+    """A fact about one object. Rows and created times are None when nobody has read it.
+
+    `is_late`: it arrived after its partition should have been complete. A load of old data is not late: somebody asked
+    for it.
+    """
 
     partition: PartitionSpec
     key: str
@@ -88,6 +117,29 @@ class ObjectRecord:
     row_count: int | None = None
     minimum_createdtimestamp: int | None = None
     maximum_createdtimestamp: int | None = None
+    sequencer: str | None = None
+    is_late: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectRemoval:
+    """The fact that an object is no longer there."""
+
+    partition: PartitionSpec
+    key: str
+    sequencer: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownObject:
+    """What is known of one object of a partition; `is_late`: it arrived after the table's allowed lateness."""
+
+    values: tuple[str, ...]
+    key: str
+    size_bytes: int
+    row_count: int | None
+    arrival: datetime
+    is_late: bool
 
 
 @dataclass(frozen=True)
@@ -111,15 +163,17 @@ class PartitionRecord:
     maximum_createdtimestamp: int | None
     first_arrival: datetime | None
     last_arrival: datetime | None
+    late_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class LedgerSummary:
-    """Totals over a range of partitions."""
+    """Totals over a range of partitions; `late_bytes` are those of objects that came after the allowed lateness."""
 
     partition_count: int
     object_count: int
     size_bytes: int
+    late_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +214,11 @@ class SqliteLedger:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
+        with self._transaction():
+            for table, column, type_text in _ADDED_COLUMNS:
+                known = {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+                if column not in known:
+                    self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {type_text}")
 
     def close(self) -> None:
         """Close the file; the ledger cannot be used afterwards."""
@@ -214,14 +273,29 @@ class SqliteLedger:
                     known,
                 )
 
-    def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> None:
-        """Record what is known of objects; the totals of their partitions and days follow.
+    def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:
+        """Record what is known of objects; the totals of their partitions and days follow. How many were stale.
 
         Recording an object again replaces what was known of it, except that rows and created times that only its writer
         knew survive a record without them, as long as the size is the same.
         """
         with self._transaction():
-            self._record_objects(table, objects)
+            return self._record_objects(table, objects)
+
+    def remove_objects(self, table: str, removals: Iterable[ObjectRemoval], *, now: datetime) -> int:
+        """These objects are gone; the totals of their partitions and days follow. How many removals were stale.
+
+        A partition whose last recorded object goes is forgotten with it. The catalogue keeps it: an empty partition
+        harms nobody, and dropping it is a matter of reconciling.
+        """
+        with self._transaction():
+            return self._remove_objects(table, removals, _milliseconds(now))
+
+    def forget_removals(self, *, now: datetime) -> int:
+        """Forget removals that no notification can contradict any more; how many."""
+        with self._transaction():
+            limit = _milliseconds(now - REMOVAL_MEMORY)
+            return self._connection.execute("DELETE FROM removals WHERE removed_at < ?", (limit,)).rowcount
 
     def finish_load(
         self,
@@ -279,11 +353,11 @@ class SqliteLedger:
         lower, upper = _bounds(time_range)
         first_whole_day = "" if not lower else lower if "/" not in lower else _after(lower.partition("/")[0])
         last_day_end = _END if upper == _END else upper if "/" not in upper else upper.partition("/")[0]
-        totals = [0, 0, 0]
+        totals = [0, 0, 0, 0]
         if first_whole_day < last_day_end:
             self._add(
                 totals,
-                "SELECT sum(partition_count), sum(object_count), sum(size_bytes) FROM days"
+                "SELECT sum(partition_count), sum(object_count), sum(size_bytes), sum(late_bytes) FROM days"
                 " WHERE table_name = ? AND day >= ? AND day < ?",
                 (table, first_whole_day, last_day_end),
             )
@@ -294,7 +368,7 @@ class SqliteLedger:
             if start < end:
                 self._add(
                     totals,
-                    "SELECT count(*), sum(object_count), sum(size_bytes) FROM partitions"
+                    "SELECT count(*), sum(object_count), sum(size_bytes), sum(late_bytes) FROM partitions"
                     " WHERE table_name = ? AND value_path >= ? AND value_path < ?",
                     (table, start, end),
                 )
@@ -305,8 +379,8 @@ class SqliteLedger:
         lower, upper = _bounds(time_range)
         while True:
             rows = self._all(
-                "SELECT * FROM partitions WHERE table_name = ? AND value_path >= ? AND value_path < ?"
-                " ORDER BY value_path LIMIT 1000",
+                f"SELECT {_PARTITION_COLUMNS} FROM partitions"  # noqa: S608  a constant
+                " WHERE table_name = ? AND value_path >= ? AND value_path < ? ORDER BY value_path LIMIT 1000",
                 (table, lower, upper),
             )
             yield from (_partition_record(row) for row in rows)
@@ -326,6 +400,46 @@ class SqliteLedger:
             " WHERE table_name = ? AND value_path = ? ORDER BY object_key",
             (table, _value_path(partition)),
         )
+
+    def known_objects(self, table: str, time_range: PartitionRange | None = None) -> Iterator[KnownObject]:
+        """The recorded objects of a range, by partition and key, read in portions so that memory stays flat."""
+        lower, upper = _bounds(time_range)
+        key = ""
+        while True:
+            rows = self._all(
+                "SELECT value_path, object_key, size_bytes, row_count, arrival, is_late FROM objects"
+                " WHERE table_name = ? AND (value_path, object_key) > (?, ?) AND value_path < ?"
+                " ORDER BY value_path, object_key LIMIT 5000",
+                (table, lower, key, upper),
+            )
+            for value_path, object_key, size_bytes, row_count, arrival, is_late in rows:
+                moment = _moment(arrival)
+                assert moment is not None
+                values = tuple(value_path.split("/"))
+                yield KnownObject(values, object_key, size_bytes, row_count, moment, bool(is_late))
+            if len(rows) < 5000:
+                return
+            lower, key = rows[-1][:2]
+
+    def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
+        """The values of the newest partition at or before this one, or of the oldest at or after it; None without one.
+
+        Costs the same at any number of partitions.
+        """
+        path = None if partition is None else _value_path(partition)
+        if newest:
+            row = self._one(
+                "SELECT value_path FROM partitions WHERE table_name = ? AND value_path < ?"
+                " ORDER BY value_path DESC LIMIT 1",
+                (table, _END if path is None else _after(path)),
+            )
+        else:
+            row = self._one(
+                "SELECT value_path FROM partitions WHERE table_name = ? AND value_path >= ?"
+                " ORDER BY value_path LIMIT 1",
+                (table, path or ""),
+            )
+        return None if row is None else tuple(row[0].split("/"))
 
     def freshness(self, table: str, scheme: PartitionScheme = MINUTE_SCHEME) -> Freshness:
         """How fresh and complete a table is, by what the ledger knows. Costs the same at any number of partitions."""
@@ -375,26 +489,40 @@ class SqliteLedger:
                 raise
             self._connection.execute("COMMIT")
 
-    def _record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> None:
+    def _record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:
+        stale_count = 0
         for record in objects:
             value_path = _value_path(record.partition)
-            known_object = self._one(
-                "SELECT size_bytes, row_count, minimum_createdtimestamp, maximum_createdtimestamp, arrival FROM objects"
-                " WHERE table_name = ? AND value_path = ? AND object_key = ?",
-                (table, value_path, record.key),
-            )
+            known_object = self._known_object(table, value_path, record.key)
+            sequencer = record.sequencer
+            if sequencer is not None and self._is_stale(table, record.key, sequencer, known_object):
+                stale_count += 1
+                continue
             rows, minimum, maximum = record.row_count, record.minimum_createdtimestamp, record.maximum_createdtimestamp
-            arrival = _milliseconds(record.arrival)
+            arrival, is_late = _milliseconds(record.arrival), record.is_late
             if known_object is not None:
-                if known_object[0] == record.size_bytes and rows is None:
-                    rows, minimum, maximum = known_object[1:4]
-                arrival = min(arrival, known_object[4])
+                size_before, rows_before, _, _, arrival_before, sequencer_before, late_before = known_object
+                if rows is None:
+                    if size_before == record.size_bytes:
+                        rows, minimum, maximum = known_object[1:4]
+                        is_late = bool(late_before)
+                    else:
+                        is_late = is_late or bool(late_before)
+                arrival = min(arrival, arrival_before)
+                sequencer = sequencer or sequencer_before
+                late_bytes_before = size_before if late_before else 0
+            else:
+                size_before, rows_before, late_bytes_before = 0, 0, 0
             self._connection.execute(
-                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (table, value_path, record.key, record.size_bytes, rows, minimum, maximum, arrival),
+                "INSERT OR REPLACE INTO objects (table_name, value_path, object_key, size_bytes, row_count,"
+                " minimum_createdtimestamp, maximum_createdtimestamp, arrival, sequencer, is_late)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (table, value_path, record.key, record.size_bytes, rows, minimum, maximum, arrival, sequencer, is_late),
+            )
+            self._connection.execute(
+                "DELETE FROM removals WHERE table_name = ? AND object_key = ?", (table, record.key)
             )
             known = self._partition(table, record.partition)
-            size_before, rows_before = (known_object[0], known_object[1]) if known_object else (0, 0)
             self._write_partition(
                 PartitionRecord(
                     table,
@@ -405,10 +533,80 @@ class SqliteLedger:
                     _least(known.minimum_createdtimestamp if known else None, minimum),
                     _greatest(known.maximum_createdtimestamp if known else None, maximum),
                     _earliest(known.first_arrival if known else None, _moment(arrival)),
-                    _latest(known.last_arrival if known else None, _moment(arrival)),
+                    _latest(known.last_arrival if known else None, _moment(_milliseconds(record.arrival))),
+                    (known.late_bytes if known else 0) + (record.size_bytes if is_late else 0) - late_bytes_before,
                 ),
                 known,
             )
+        return stale_count
+
+    def _remove_objects(self, table: str, removals: Iterable[ObjectRemoval], now: int) -> int:
+        stale_count = 0
+        for removal in removals:
+            value_path = _value_path(removal.partition)
+            known_object = self._known_object(table, value_path, removal.key)
+            if removal.sequencer is not None:
+                if self._is_stale(table, removal.key, removal.sequencer, known_object):
+                    stale_count += 1
+                    continue
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO removals VALUES (?, ?, ?, ?)", (table, removal.key, removal.sequencer, now)
+                )
+            if known_object is None:
+                continue
+            self._connection.execute(
+                "DELETE FROM objects WHERE table_name = ? AND value_path = ? AND object_key = ?",
+                (table, value_path, removal.key),
+            )
+            known = self._partition(table, removal.partition)
+            if known is not None:
+                self._shrink_partition(known, value_path, size_bytes=known_object[0], is_late=bool(known_object[6]))
+        return stale_count
+
+    def _shrink_partition(self, known: PartitionRecord, value_path: str, *, size_bytes: int, is_late: bool) -> None:
+        left = self._one(
+            "SELECT count(*) = count(row_count), sum(row_count), min(minimum_createdtimestamp),"
+            " max(maximum_createdtimestamp) FROM objects WHERE table_name = ? AND value_path = ?",
+            (known.table, value_path),
+        )
+        assert left is not None
+        shrunk = replace(
+            known,
+            object_count=max(0, known.object_count - 1),
+            size_bytes=max(0, known.size_bytes - size_bytes),
+            row_count=int(left[1] or 0) if left[0] else None,
+            minimum_createdtimestamp=left[2],
+            maximum_createdtimestamp=left[3],
+            late_bytes=max(0, known.late_bytes - (size_bytes if is_late else 0)),
+        )
+        self._write_partition(shrunk, known)
+        if shrunk.object_count == 0:
+            self._connection.execute(
+                "DELETE FROM partitions WHERE table_name = ? AND value_path = ?", (known.table, value_path)
+            )
+            self._connection.execute(
+                "UPDATE days SET partition_count = partition_count - 1 WHERE table_name = ? AND day = ?",
+                (known.table, known.values[0]),
+            )
+            self._connection.execute(
+                "DELETE FROM days WHERE table_name = ? AND day = ? AND partition_count = 0",
+                (known.table, known.values[0]),
+            )
+
+    def _known_object(self, table: str, value_path: str, key: str) -> tuple[Any, ...] | None:
+        return self._one(
+            "SELECT size_bytes, row_count, minimum_createdtimestamp, maximum_createdtimestamp, arrival, sequencer,"
+            " is_late FROM objects WHERE table_name = ? AND value_path = ? AND object_key = ?",
+            (table, value_path, key),
+        )
+
+    def _is_stale(self, table: str, key: str, sequencer: str, known_object: tuple[Any, ...] | None) -> bool:
+        """Whether something at least as new is known of this object."""
+        known = known_object[5] if known_object is not None else None
+        if known is None:
+            removal = self._one("SELECT sequencer FROM removals WHERE table_name = ? AND object_key = ?", (table, key))
+            known = removal[0] if removal is not None else None
+        return known is not None and sequencer_order(sequencer) <= sequencer_order(known)
 
     def _row_count(
         self, known: PartitionRecord | None, table: str, value_path: str, rows: int | None, rows_before: int | None
@@ -426,14 +624,16 @@ class SqliteLedger:
 
     def _partition(self, table: str, partition: PartitionSpec) -> PartitionRecord | None:
         row = self._one(
-            "SELECT * FROM partitions WHERE table_name = ? AND value_path = ?", (table, _value_path(partition))
+            f"SELECT {_PARTITION_COLUMNS} FROM partitions WHERE table_name = ? AND value_path = ?",  # noqa: S608  a constant
+            (table, _value_path(partition)),
         )
         return None if row is None else _partition_record(row)
 
     def _write_partition(self, record: PartitionRecord, known: PartitionRecord | None) -> None:
         last_arrival = _optional_milliseconds(record.last_arrival)
         self._connection.execute(
-            "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO partitions ({_PARTITION_COLUMNS})"  # noqa: S608  a constant
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.table,
                 "/".join(record.values),
@@ -444,12 +644,15 @@ class SqliteLedger:
                 record.maximum_createdtimestamp,
                 _optional_milliseconds(record.first_arrival),
                 last_arrival,
+                record.late_bytes,
             ),
         )
         self._connection.execute(
-            "INSERT INTO days VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (table_name, day) DO UPDATE SET"
+            "INSERT INTO days (table_name, day, partition_count, object_count, size_bytes, last_arrival, late_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (table_name, day) DO UPDATE SET"
             " partition_count = partition_count + excluded.partition_count,"
             " object_count = object_count + excluded.object_count, size_bytes = size_bytes + excluded.size_bytes,"
+            " late_bytes = late_bytes + excluded.late_bytes,"
             " last_arrival = max(ifnull(last_arrival, excluded.last_arrival),"
             " ifnull(excluded.last_arrival, last_arrival))",
             (
@@ -459,6 +662,7 @@ class SqliteLedger:
                 record.object_count - (known.object_count if known else 0),
                 record.size_bytes - (known.size_bytes if known else 0),
                 last_arrival,
+                record.late_bytes - (known.late_bytes if known else 0),
             ),
         )
 
@@ -485,6 +689,14 @@ class SqliteLedger:
 _END = "\U0010ffff"  # sorts after every value
 
 
+def sequencer_order(sequencer: str) -> str:
+    """A text by which the sequencers of one key compare: the shorter one is filled with zeros on the right.
+
+    The rule is Amazon's (S3 user guide, event message structure).
+    """
+    return sequencer.upper().ljust(_SEQUENCER_DIGITS, "0")
+
+
 def _value_path(partition: PartitionSpec) -> str:
     return "/".join(partition.values())
 
@@ -504,9 +716,9 @@ def _bounds(time_range: PartitionRange | None) -> tuple[str, str]:
 
 
 def _partition_record(row: Sequence[Any]) -> PartitionRecord:
-    table, value_path, objects, size, rows, minimum, maximum, first, last = row
+    table, value_path, objects, size, rows, minimum, maximum, first, last, late = row
     return PartitionRecord(
-        table, tuple(value_path.split("/")), objects, size, rows, minimum, maximum, _moment(first), _moment(last)
+        table, tuple(value_path.split("/")), objects, size, rows, minimum, maximum, _moment(first), _moment(last), late
     )
 
 

@@ -1,0 +1,79 @@
+"""The tracker as a Lambda function behind an SQS queue that S3 (or SNS, or EventBridge) writes to.
+
+    {"Records": [{"messageId", "body", "attributes": {"ApproximateReceiveCount"}}]}
+      -> {"batchItemFailures": [{"itemIdentifier": messageId}]}
+
+The event source mapping must have FunctionResponseTypes=ReportBatchItemFailures (AWS Lambda guide, SQS partial batch
+response). Settings are environment variables: `DATA_HIST_LAKE_BUCKET` (the tables' bucket; without it the specs' own)
+and `DATA_HIST_DEAD_LETTER_QUEUE_URL` (where messages go that cannot be read, with the reason; without it the queue's
+redrive policy moves them). This module is a composition root: `handler` makes the clients, once per instance.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
+from glue.table_spec import load_table_specs
+from glue.tracker import NoLedger, PartitionTracker
+
+_LOG = logging.getLogger(__name__)
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda gives two arguments
+    """What Lambda calls."""
+    return handle_event(event, *_from_environment())
+
+
+def handle_event(
+    event: Mapping[str, Any], tracker: PartitionTracker, dead_letters: DeadLetters | None
+) -> dict[str, Any]:
+    """Tracks the messages of a Lambda event; the partial batch response."""
+    outcome = handle_batch(messages_of(event), tracker, dead_letters)
+    log_outcome(outcome)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in outcome.failed]}
+
+
+def messages_of(event: Mapping[str, Any]) -> list[QueueMessage]:
+    """The messages of a Lambda event."""
+    return [
+        QueueMessage(
+            record["messageId"],
+            record.get("body") or "",
+            int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+        )
+        for record in event.get("Records", ())
+    ]
+
+
+def log_outcome(outcome: BatchOutcome) -> None:
+    """One line of JSON: the counts, and what an operator has to look at."""
+    counts = {name: count for name, count in outcome.report.counts().items() if count}
+    line = json.dumps(
+        {
+            "event": "tracked",
+            **counts,
+            "foreign_samples": outcome.report.foreign_samples,
+            "failed_messages": outcome.failed,
+            "dead_lettered": outcome.dead_lettered,
+        }
+    )
+    needs_eyes = outcome.failed or outcome.dead_lettered or outcome.report.foreign_count
+    _LOG.log(logging.WARNING if needs_eyes else logging.INFO, "%s", line)
+
+
+@lru_cache(maxsize=1)
+def _from_environment() -> tuple[PartitionTracker, DeadLetters | None]:
+    import boto3
+
+    client: Any = boto3.client  # mypy knows the methods of AWS more narrowly than our ports ask for
+    specs = load_table_specs(bucket=os.environ.get("DATA_HIST_LAKE_BUCKET") or None)
+    tracker = PartitionTracker(client("glue"), NoLedger(), specs.values(), clock=lambda: datetime.now(UTC))
+    queue_url = os.environ.get("DATA_HIST_DEAD_LETTER_QUEUE_URL")
+    return tracker, SqsDeadLetters(client("sqs"), queue_url) if queue_url else None

@@ -1,0 +1,270 @@
+"""Objects come and go; the tracker keeps catalogue and ledger true.
+
+    changes -> one per object -> table and partition by the layouts -> BatchCreatePartition (at most 100 a call, one
+    call for all the changes of a table) -> ledger
+
+For whoever hears of objects: the queue worker, the Lambda handler, the watch over the embedded lake folder. Doing it
+twice equals doing it once, and being killed between any two steps loses nothing: the catalogue is told before the
+ledger, and whoever brought the changes brings them again. Four rules:
+
+1. A partition that is there already is success, and its recorded Location is kept (hudi PR 19761).
+2. Never an UpdateTable: each makes a table version, and a table has room for 100,000 (awswrangler 342).
+3. A change that failed is returned with its reason, so that only its message comes again.
+4. Foreign keys are counted and shown, never registered. Nor is an object of no bytes: it has no rows, and when bytes
+   come there is another notification.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from glue.aws_clients import RETRYABLE_CODES, GlueClient
+from glue.layout import LakeKey
+from glue.ledger import ObjectRecord, ObjectRemoval
+from glue.object_changes import ObjectChange, latest_changes
+from glue.partition_spec import PartitionSpec
+from glue.registration import FOREIGN_SAMPLES, FailedPartition, register_partitions
+from glue.table_spec import TableSpec
+
+# Secor files a record whose time it cannot read under the first of January 1970.
+BAD_TIMESTAMP_DAY = datetime(1970, 1, 1, tzinfo=UTC).date()
+# How long a partition that was seen in the catalogue is not asked for again; one that somebody drops by hand comes
+# back with the next object after this time.
+_KNOWN_FOR = timedelta(minutes=5)
+_MAXIMUM_KNOWN = 20_000
+
+
+class ObjectLedger(Protocol):
+    """What the tracker needs of a ledger (glue.ledger.SqliteLedger)."""
+
+    def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:
+        """Records facts about objects; how many were stale."""
+        ...
+
+    def remove_objects(self, table: str, removals: Iterable[ObjectRemoval], *, now: datetime) -> int:
+        """Records that objects are gone; how many removals were stale."""
+        ...
+
+
+class NoLedger:
+    """The ledger of a deployment that keeps none: partitions are registered all the same."""
+
+    def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:  # noqa: ARG002  the port's names
+        """Nothing is kept, so nothing is stale."""
+        return 0
+
+    def remove_objects(self, table: str, removals: Iterable[ObjectRemoval], *, now: datetime) -> int:  # noqa: ARG002
+        """As record_objects."""
+        return 0
+
+
+@dataclass(frozen=True)
+class FailedChange:
+    """A change that could not be brought into the catalogue. `is_retryable`: the same may succeed later."""
+
+    change: ObjectChange
+    code: str
+    message: str
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether AWS says that trying again may help."""
+        return self.code in RETRYABLE_CODES
+
+
+@dataclass
+class TrackingReport:
+    """What became of some changes. Every change is in exactly one of the counts, or in `failed`.
+
+    `bad_timestamp_count` and `future_count` are warnings about recorded objects: they lie in the 1970 folder where
+    writers put records whose time they cannot read, or in a folder of a time that has not come.
+    """
+
+    recorded_count: int = 0
+    removed_count: int = 0
+    repeated_count: int = 0
+    stale_count: int = 0
+    empty_count: int = 0
+    marker_count: int = 0
+    foreign_count: int = 0
+    foreign_samples: list[tuple[str, str]] = field(default_factory=list)
+    bad_timestamp_count: int = 0
+    future_count: int = 0
+    late_count: int = 0
+    registered_count: int = 0
+    failed: list[FailedChange] = field(default_factory=list)
+
+    def add(self, other: TrackingReport) -> None:
+        """Adds what became of further changes."""
+        for name, value in vars(other).items():
+            mine = getattr(self, name)
+            if isinstance(value, list):
+                mine.extend(value)
+                if name == "foreign_samples":
+                    del mine[FOREIGN_SAMPLES:]
+            else:
+                setattr(self, name, mine + value)
+
+    def counts(self) -> dict[str, int]:
+        """The counts by name, for logs and metrics."""
+        numbers = {name.removesuffix("_count"): value for name, value in vars(self).items() if name.endswith("_count")}
+        return {**numbers, "failed": len(self.failed)}
+
+
+@dataclass
+class _TableChanges:
+    created: dict[PartitionSpec, list[tuple[ObjectChange, ObjectRecord]]] = field(default_factory=dict)
+    removed: list[ObjectRemoval] = field(default_factory=list)
+    emptied: list[ObjectRemoval] = field(default_factory=list)
+
+
+class PartitionTracker:
+    """See the module. One per process; `apply` may be called from several threads."""
+
+    def __init__(
+        self,
+        glue_client: GlueClient,
+        ledger: ObjectLedger,
+        table_specs: Iterable[TableSpec],
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._glue = glue_client
+        self._ledger = ledger
+        self._clock = clock
+        self._sleep = sleep
+        self._specs_by_bucket: dict[str, list[tuple[tuple[str, ...], TableSpec]]] = {}
+        for spec in table_specs:
+            prefixes = spec.layout.listing_prefixes(spec.topic)
+            self._specs_by_bucket.setdefault(spec.bucket, []).append((prefixes, spec))
+        self._known: dict[tuple[str, tuple[str, ...]], datetime] = {}
+
+    def apply(self, changes: Iterable[ObjectChange]) -> TrackingReport:
+        """Catalogue and ledger know of these changes afterwards, or the report says of which they do not."""
+        report = TrackingReport()
+        given = list(changes)
+        latest = latest_changes(given)
+        report.repeated_count = len(given) - len(latest)
+        now = self._clock()
+        by_table: dict[str, _TableChanges] = {}
+        specs: dict[str, TableSpec] = {}
+        for change in latest:
+            found = self._place(change)
+            if isinstance(found, str):
+                _count_skipped(report, change, found)
+                continue
+            spec, key = found
+            specs[spec.name] = spec
+            _sort(by_table.setdefault(spec.name, _TableChanges()), spec, key, change, now)
+        for name, table_changes in by_table.items():
+            self._apply_table(specs[name], table_changes, report, now)
+        return report
+
+    def _apply_table(self, spec: TableSpec, changes: _TableChanges, report: TrackingReport, now: datetime) -> None:
+        failed = self._register(spec, changes.created, report, now)
+        records: list[ObjectRecord] = []
+        for partition, items in changes.created.items():
+            failure = failed.get(partition.values())
+            if failure is not None:
+                report.failed.extend(FailedChange(change, failure.code, failure.message) for change, _ in items)
+            else:
+                records.extend(record for _, record in items)
+        for record in records:
+            start = record.partition.start()
+            report.bad_timestamp_count += start.date() == BAD_TIMESTAMP_DAY
+            report.future_count += start > now + timedelta(minutes=spec.allowed_clock_skew_minutes)
+            report.late_count += record.is_late
+        stale = self._ledger.record_objects(spec.name, records) if records else 0
+        report.recorded_count += len(records) - stale
+        report.stale_count += stale
+        if changes.removed:
+            stale = self._ledger.remove_objects(spec.name, changes.removed, now=now)
+            report.removed_count += len(changes.removed) - stale
+            report.stale_count += stale
+        if changes.emptied:
+            self._ledger.remove_objects(spec.name, changes.emptied, now=now)
+            report.empty_count += len(changes.emptied)
+
+    def _register(
+        self, spec: TableSpec, partitions: Iterable[PartitionSpec], report: TrackingReport, now: datetime
+    ) -> Mapping[tuple[str, ...], FailedPartition]:
+        """Registers those that this process has not seen in the catalogue a moment ago; the ones that failed."""
+        wanted = [
+            partition
+            for partition in partitions
+            if (seen := self._known.get((spec.name, partition.values()))) is None or now - seen > _KNOWN_FOR
+        ]
+        if not wanted:
+            return {}
+        outcome = register_partitions(self._glue, spec, wanted, sleep=self._sleep)
+        report.registered_count += outcome.registered_count
+        failed = {failure.partition.values(): failure for failure in outcome.failed}
+        if len(self._known) + len(wanted) > _MAXIMUM_KNOWN:
+            self._known = {}
+        self._known |= {(spec.name, p.values()): now for p in wanted if p.values() not in failed}
+        return failed
+
+    def _place(self, change: ObjectChange) -> tuple[TableSpec, LakeKey] | str:
+        """The table and place of an object; the reason why it has none, "" for a marker."""
+        reason = ""
+        is_marker = False
+        for prefixes, spec in self._specs_by_bucket.get(change.bucket, ()):
+            if not change.key.startswith(prefixes):
+                continue
+            parsed = spec.layout.parse(change.key)
+            if isinstance(parsed, LakeKey):
+                if parsed.topic == spec.topic:
+                    return spec, parsed
+                reason = reason or f"no table has the topic {parsed.topic}"
+            elif parsed.kind == "marker":
+                is_marker = True
+            else:
+                reason = parsed.reason
+        if is_marker:
+            return ""
+        return reason or f"no table lies at s3://{change.bucket}/{change.key[:100]}"
+
+
+def is_late(spec: TableSpec, partition: PartitionSpec, arrival: datetime) -> bool:
+    """Whether an object that arrived then came after its partition should have been complete."""
+    return arrival >= closing_time(spec, partition)
+
+
+def closing_time(spec: TableSpec, partition: PartitionSpec) -> datetime:
+    """When a partition is complete by the table's promise: its end plus allowed lateness and clock skew."""
+    try:
+        return partition.end() + timedelta(minutes=spec.allowed_lateness_minutes + spec.allowed_clock_skew_minutes)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _sort(changes: _TableChanges, spec: TableSpec, key: LakeKey, change: ObjectChange, now: datetime) -> None:
+    if change.kind == "created" and change.size_bytes != 0:
+        arrival = change.happened_at or now
+        record = ObjectRecord(
+            key.partition,
+            change.key,
+            change.size_bytes or 0,
+            arrival,
+            sequencer=change.sequencer,
+            is_late=is_late(spec, key.partition, arrival),
+        )
+        changes.created.setdefault(key.partition, []).append((change, record))
+    else:
+        removal = ObjectRemoval(key.partition, change.key, change.sequencer)
+        # an object that was replaced by one of no bytes has no rows any more
+        (changes.emptied if change.kind == "created" else changes.removed).append(removal)
+
+
+def _count_skipped(report: TrackingReport, change: ObjectChange, reason: str) -> None:
+    if not reason:
+        report.marker_count += 1
+        return
+    report.foreign_count += 1
+    if len(report.foreign_samples) < FOREIGN_SAMPLES:
+        report.foreign_samples.append((change.key, reason))
