@@ -32,7 +32,7 @@ def client_of(service: str, port: int) -> Any:
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",
         aws_access_key_id="x",
-        aws_secret_access_key="x",  # noqa: S106 - any will do
+        aws_secret_access_key="x",
         config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
     )
 
@@ -58,7 +58,8 @@ def select_one() -> Table:
     """SELECT 1 through boto3 against data-hist aws, moto and ministack."""
     table = Table(
         "SELECT 1 through boto3",
-        "start_query_execution, get_query_execution until SUCCEEDED, get_query_results; one client with one connection. moto does not"
+        "start_query_execution, get_query_execution until SUCCEEDED, get_query_results; one client with one"
+        " connection. moto does not"
         " run SQL: its answer is canned. Ratio: over moto.",
         goal=f"at most {LIMIT_MILLISECONDS} ms",
         versions=versions("boto3", "duckdb"),
@@ -95,7 +96,8 @@ def select_one() -> Table:
     ours, canned = medians["data-hist aws"], medians.get("moto")
     notes = {"moto": "canned answer, no SQL is run"}
     table.rows = [
-        Row(name, value, "ms", value / canned if canned else None, notes.get(name, "")) for name, value in medians.items()
+        Row(name, value, "ms", value / canned if canned else None, notes.get(name, ""))
+        for name, value in medians.items()
     ]
     table.finding = ", ".join(f"{name} {value:.1f} ms" for name, value in medians.items())
     table.met = ours <= LIMIT_MILLISECONDS

@@ -46,7 +46,8 @@ def get_status() -> Table:
     """Time of GET status over bare Starlette, one keep-alive connection."""
     table = Table(
         "GET status over bare Starlette",
-        "One keep-alive connection, sequential requests, a raw socket as the client of both. The floor answers a ready body.",
+        "One keep-alive connection, sequential requests, a raw socket as the client of both. The floor answers"
+        " a ready body.",
         goal="at most 0.5 ms over bare Starlette",
         versions=versions("connexion", "starlette", "uvicorn", "uvloop"),
     )
@@ -103,7 +104,8 @@ def pages() -> Table:
     """Pages of 1000 rows x 10 columns of a 1M-row result, against a server that does nothing but os.sendfile."""
     table = Table(
         "Pages over HTTP against the sendfile limit",
-        "1,000,000 rows x 10 columns in pages of 1000; one raw keep-alive socket as the client of both; the limit serves byte "
+        "1,000,000 rows x 10 columns in pages of 1000; one raw keep-alive socket as the client of both; the"
+        " limit serves byte "
         "ranges of the same size with asyncio and os.sendfile and looks at nothing. Ratio: limit / measured.",
         goal="at least 0.18 of the limit (0.35 to come); last page / first page at most 1.1",
         versions=versions("connexion", "starlette", "uvicorn", "uvloop", "duckdb"),
@@ -133,7 +135,8 @@ def pages() -> Table:
             )
     limit_ms = medians["sendfile limit"]
     table.rows = [
-        Row(name, value, "ms/page", limit_ms / value, note=f"{1 / value:.2f} M rows/s") for name, value in medians.items()
+        Row(name, value, "ms/page", limit_ms / value, note=f"{1 / value:.2f} M rows/s")
+        for name, value in medians.items()
     ]
     flat = medians["last pages"] / medians["first pages"]
     share = limit_ms / medians["middle pages"]

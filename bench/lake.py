@@ -66,7 +66,7 @@ def events_lake(data_dir: Path, *, rows: int) -> EventsLake:
         for index in range(per_partition):
             created = start_ms + index * step
             prefix, suffix = payloads[number * 31 % _POOL]
-            lines.append(b'%b%d%b%d%b' % (prefix, created, suffix[0], created + 900 + number % 7001, suffix[1]))
+            lines.append(b"%b%d%b%d%b" % (prefix, created, suffix[0], created + 900 + number % 7001, suffix[1]))
             number += 1
         body = igzip.compress(b"".join(lines), compresslevel=2, mtime=0)
         partition = PartitionSpec.from_datetime(start)

@@ -67,8 +67,10 @@ QUESTIONS = (
     ),
     Question(
         "all, group by, count distinct",
-        "SELECT servicename, count(*), count(DISTINCT customerid), max(createdtimestamp) FROM events GROUP BY servicename",
-        "SELECT servicename, count(*), count(DISTINCT customerid), max(createdtimestamp) FROM {files} GROUP BY servicename",
+        "SELECT servicename, count(*), count(DISTINCT customerid), max(createdtimestamp) FROM events GROUP BY"
+        " servicename",
+        "SELECT servicename, count(*), count(DISTINCT customerid), max(createdtimestamp) FROM {files} GROUP BY"
+        " servicename",
     ),
     Question(
         "one day, a field of the payload",
@@ -139,18 +141,19 @@ def embedded_over_bare(rows: int = ROWS) -> Table:
         folder = Path(name)
         made = events_lake(folder, rows=rows)
         table.question = (
-            f"{made.rows:,} events in {sum(map(len, made.files.values())):,} gz objects ({made.size_bytes / 1e6:.0f} MB) of"
-            " 5 minutes each; the same explicit list of files with declared columns for both; start to end. Ratio: over bare"
-            " DuckDB. First: files that the embedded Athena has not seen before (it then checks every value of every row"
+            f"{made.rows:,} events in {sum(map(len, made.files.values())):,} gz objects"
+            f" ({made.size_bytes / 1e6:.0f} MB) of"
+            " 5 minutes each; the same explicit list of files with declared columns for both; start to end."
+            " Ratio: over bare"
+            " DuckDB. First: files that the embedded Athena has not seen before (it then checks every value of"
+            " every row"
             " against its declared type once, so that malformed rows are found whatever is asked)."
         )
         athena = open_athena(made, folder)
         try:
             with bare_connection() as bare:
                 for question in QUESTIONS:
-                    sql = question.duckdb_sql.format(
-                        files=bare_source(made.paths(*question.days, hour=question.hour))
-                    )
+                    sql = question.duckdb_sql.format(files=bare_source(made.paths(*question.days, hour=question.hour)))
                     first = timed(lambda question=question: ask(athena, question.athena_sql))()
                     _check_same(athena, bare, question.athena_sql, sql)
                     medians = interleaved(
@@ -187,5 +190,3 @@ def _check_same(athena: Athena, bare: duckdb.DuckDBPyConnection, ours: str, thei
     expected = sorted([str(value) for value in row] for row in bare.execute(theirs).fetchall())
     if [row[:2] for row in found] != [row[:2] for row in expected]:
         raise RuntimeError(f"answers differ: {found[:2]} and {expected[:2]}")
-
-

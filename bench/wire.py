@@ -34,7 +34,7 @@ class Wire:
         self.close()
 
     def ask(self, request: bytes) -> bytes:
-        """The body of the answer. Raises RuntimeError for anything but 200 with a Content-Length."""
+        """The body of the answer (chunked ones with their chunk lines). Raises RuntimeError for anything but 200."""
         self._socket.sendall(request)
         view = memoryview(self._buffer)
         filled = 0
@@ -45,7 +45,9 @@ class Wire:
             raise RuntimeError(head.decode("latin-1") + "\n" + bytes(view[end:filled]).decode("utf-8", "replace"))
         start = head.lower().find(b"content-length:")
         if start < 0:
-            raise RuntimeError("an answer without a Content-Length")
+            while not self._buffer.endswith(b"\r\n0\r\n\r\n", end, filled):
+                filled += self._received(view[filled:])
+            return bytes(view[end + 4 : filled])
         length = int(head[start + 15 :].split(b"\r\n", 1)[0])
         total = end + 4 + length
         while filled < total:

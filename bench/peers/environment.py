@@ -19,7 +19,7 @@ FOLDER = ROOT / ".venv-bench"
 LOCK = ROOT / "bench" / "requirements.lock"
 
 
-class PeersNotInstallable(Exception):  # noqa: N818 - named as the errors of service are
+class PeersNotInstallable(Exception):
     """The environment of the peers could not be made; says why."""
 
 
