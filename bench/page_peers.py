@@ -63,10 +63,10 @@ def pages_of_peers() -> Table:
             query_id = finished_query(client, MILLION_ROWS.format(outer=99))
             tokens = page_tokens(client, query_id, 1000)
             parquet = folder / "result.parquet"
-            with client.stream("GET", f"/v0/data_hist/download/{query_id}", params={"format": "parquet"}) as answer:
-                with parquet.open("wb") as file:
-                    for part in answer.raise_for_status().iter_raw():
-                        file.write(part)
+            whole = f"/v0/data_hist/download/{query_id}?format=parquet"
+            with client.stream("GET", whole) as answer, parquet.open("wb") as file:
+                for part in answer.raise_for_status().iter_raw():
+                    file.write(part)
             body = {"query_id": query_id, "results_per_page": 1000, "paging_token": tokens[500]}
             our_page = client.post("/v0/data_hist/next", json=body).content
         candidates: dict[str, Callable[[], float]] = {}

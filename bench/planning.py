@@ -108,8 +108,7 @@ def _planning(stack: ExitStack, folder: Path, count: int) -> _Planning:
 
 
 def _fill(lake: Lake, count: int) -> None:
-    """`count` minute partitions up to LAST in catalogue and ledger; objects lie only in those around the hour"
-    " asked for."""
+    """`count` minute partitions up to LAST in catalogue and ledger; objects lie only around the hour asked for."""
     spec = lake.tables["events"]
     records = []
     for number in range(count):
