@@ -86,12 +86,15 @@ class Analyser(ExpressionAnalyser):
         return f"r{next(self._relation_numbers)}"
 
     def subquery(self, query: tree.Query) -> Output:
-        level, scope = self.level, self.scope
+        level, scope, try_inputs = self.level, self.scope, self.try_inputs
         in_aggregate = level.in_aggregate
+        self.try_inputs = None
+        mark = len(self.referenced)
         try:
-            return self.query(query, scope)
+            output = self.query(query, scope)
+            return _unfenced(output) if scope is not None and self._reaches_outside(mark, scope) else output
         finally:
-            self.level, self.scope = level, scope
+            self.level, self.scope, self.try_inputs = level, scope, try_inputs
             level.in_aggregate = in_aggregate
 
     # ---------------------------------------------------------------------------------- queries
@@ -690,13 +693,16 @@ class Analyser(ExpressionAnalyser):
             return self._aliased(node, around)
         if isinstance(node, tree.SubqueryRelation):
             mark = len(self.referenced)
-            sql, fields = self._derived(self.query(node.query, around.parent), "")
-            is_fenced = _has_where(node.query) and not self._reaches_outside(mark, around)
-            return (sql + _FENCE if is_fenced else sql), fields
+            output = self.query(node.query, around.parent)
+            if _has_where(node.query) and not self._reaches_outside(mark, around):
+                output = Output(f"SELECT * FROM ({output.sql}) AS {self.alias()}{_FENCE}", output.fields)
+            return self._derived(output, "")
         if isinstance(node, tree.Lateral):
             mark = len(self.referenced)
             output = self.query(node.query, Scope(around.fields, around.parent, None))
-            return self._derived(output, "LATERAL " if self._is_correlated(mark, around) else "")
+            if self._is_correlated(mark, around):
+                return self._derived(_unfenced(output), "LATERAL ")
+            return self._derived(output, "")
         if isinstance(node, tree.Unnest):
             return self._unnest(node, around)
         if isinstance(node, tree.Join):
@@ -990,6 +996,11 @@ DuckDB merges both filters and reorders them while it runs; Trino applies the in
 when the outer one fails, and its message tells what was in a row that the caller (a tenant) must not see. A sample of
 all chunks costs nothing, and no filter is pushed through it.
 """
+
+
+def _unfenced(output: Output) -> Output:
+    """DuckDB takes a reference to a WITH query for a correlation, and no sample below one; there the order is its own."""
+    return Output(output.sql.replace(_FENCE, ""), output.fields, output.chain)
 
 
 def _has_where(query: tree.Query) -> bool:

@@ -101,6 +101,7 @@ class ExpressionAnalyser:
         self.level = Level()
         self.scope: Scope = Scope([], None, self.level)
         self.lambdas: list[dict[str, Typed]] = []
+        self.try_inputs: list[str] | None = None
         self.row_pattern: RowPatternAnalyser | None = None
         self.referenced: list[tuple[tree.Expression, Field]] = []
 
@@ -584,6 +585,7 @@ class ExpressionAnalyser:
                 return found
         special = registry.special_form(node.name)
         if special is not None:
+            self._refuse_modifiers(node)
             return special(self, node)  # type: ignore[arg-type]  # self is the Analyser that completes this class
         kind = registry.function_kind(node.name)
         if kind is None:
@@ -634,7 +636,8 @@ class ExpressionAnalyser:
         typed = self._bound_arguments(match, arguments, bindings, name, node)
         result = registry.result_type(match, bindings)
         invocation = Invocation(match.function, typed, result, bindings, self, node, modifiers)  # type: ignore[arg-type]  # self is the Analyser
-        return Typed(match.function.emit(invocation), result)
+        found = Typed(match.function.emit(invocation), result)
+        return self.before_try(found) if match.function.is_volatile else found
 
     def _bound_arguments(
         self,
@@ -719,7 +722,8 @@ class ExpressionAnalyser:
         self._refuse_window_clauses(node)
         modifiers = Modifiers(distinct=node.distinct, ignore_nulls=bool(node.ignore_nulls))
         mark = len(level.ungrouped)
-        outer_aggregate = level.in_aggregate
+        outer_aggregate, outer_inputs = level.in_aggregate, self.try_inputs
+        self.try_inputs = None
         if node.window is None:
             level.has_aggregate = True
             level.in_aggregate = node.name
@@ -736,6 +740,8 @@ class ExpressionAnalyser:
                 ).sql
         finally:
             level.in_aggregate = outer_aggregate
+            if node.window is None:
+                self.try_inputs = outer_inputs
         if node.window is None:
             del level.ungrouped[mark:]
         else:
@@ -746,7 +752,8 @@ class ExpressionAnalyser:
         if level.group_values and node.window is None:
             # inside an aggregate a key is itself, not the value that stands for its group
             found.sql = level.key_pattern().sub(lambda match: PROTECTED + match.group(), found.sql)
-        return found
+        self.try_inputs = outer_inputs
+        return self.before_try(found)
 
     def _refuse_window_clauses(self, node: tree.Call) -> None:
         """What Athena has not: FILTER, ORDER BY and DISTINCT with OVER."""
@@ -773,6 +780,16 @@ class ExpressionAnalyser:
             message = f"{node.name}(DISTINCT) of {argument.type} is not supported by the embedded engine"
             raise self.error("NOT_SUPPORTED", message, node)
         return Typed(identity_key(argument.sql, argument.type), argument.type)
+
+    def before_try(self, value: Typed) -> Typed:
+        """Inside TRY, what DuckDB's TRY refuses to hold (aggregates, sub-queries) is computed before it and handed in.
+
+        Trino too computes them in a plan step of their own, whose errors TRY does not catch.
+        """
+        if self.try_inputs is None or self.lambdas:
+            return value
+        self.try_inputs.append(value.sql)
+        return Typed(f"try_.a{len(self.try_inputs) - 1}", value.type)
 
     def sort_sql(self, items: Sequence[tree.SortItem]) -> str:
         return ", ".join(self.sort_item_sql(item) for item in items)
@@ -904,11 +921,11 @@ class ExpressionAnalyser:
         if len(visible) != 1:
             fields = ", ".join(f"f{i} := c{i}" for i in range(len(visible)))
             row = TrinoType("row", (), tuple(field.type for field in visible), tuple(field.name for field in visible))
-            return Typed(f"(SELECT struct_pack({fields}) FROM ({output.sql}))", row)
-        return Typed(f"({output.sql})", visible[0].type)
+            return self.before_try(Typed(f"(SELECT struct_pack({fields}) FROM ({output.sql}))", row))
+        return self.before_try(Typed(f"({output.sql})", visible[0].type))
 
     def exists(self, node: tree.Exists) -> Typed:
-        return Typed(f"EXISTS ({self.subquery(node.query).sql})", BOOLEAN)
+        return self.before_try(Typed(f"EXISTS ({self.subquery(node.query).sql})", BOOLEAN))
 
     def in_query(self, node: tree.InQuery) -> Typed:
         value = self.expression(node.operand)
@@ -942,7 +959,7 @@ class ExpressionAnalyser:
         left, right = coerce(value, common), coerce(column, common)
         left_key, right_key = sort_key(left.sql, common), sort_key(right.sql, common)
         inner = output.sql if right_key == "c0" else f"SELECT {right_key} FROM ({output.sql})"
-        return Typed(f"({left_key} {phrase} ({inner}))", BOOLEAN)
+        return self.before_try(Typed(f"({left_key} {phrase} ({inner}))", BOOLEAN))
 
     def all_fields(self, node: tree.AllFields) -> NoReturn:
         raise self.error("NOT_SUPPORTED", "<identifier>.* not allowed in this context", node)

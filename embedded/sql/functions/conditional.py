@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from embedded.sql import literals, tree, types
@@ -57,8 +58,40 @@ def nullif(analyser: Analyser, node: tree.Call) -> Typed:
 def try_(analyser: Analyser, node: tree.Call) -> Typed:
     if len(node.arguments) != 1:
         raise analyser.error("INVALID_ARGUMENTS", "The 'try' function must have exactly one argument", node)
-    value = analyser.expression(node.arguments[0])
-    return Typed(f"TRY({value.sql})", value.type)
+    if analyser.try_inputs is not None:  # within another TRY, which hands in what both need
+        value = analyser.expression(node.arguments[0])
+        return Typed(f"TRY({value.sql})", value.type)
+    inputs: list[str] = []
+    analyser.try_inputs = inputs
+    try:
+        value = analyser.expression(node.arguments[0])
+    finally:
+        analyser.try_inputs = None
+    plain = f"TRY({value.sql})"
+    keys = analyser.level.group_sql
+    if plain in keys or not (inputs or keys):
+        return Typed(plain, value.type)
+
+    def handed_in(match: re.Match[str]) -> str:
+        column = match.group("column")
+        if column is None:
+            return match.group()
+        if column not in inputs:
+            inputs.append(column)
+        return f"try_.a{inputs.index(column)}"
+
+    # columns and keys come the same way: DuckDB loses grouped columns inside TRY
+    known = [*map(re.escape, sorted(keys, key=len, reverse=True)), _COLUMN]
+    pattern = rf"""'(?:[^']|'')*'|(?<![\w."])(?P<column>{"|".join(known)})(?![\w(])"""
+    body = re.sub(pattern, handed_in, value.sql)
+    if not inputs:
+        return Typed(plain, value.type)
+    fields = ", ".join(f"a{index} := {sql}" for index, sql in enumerate(inputs))
+    return Typed(f"(list_transform([struct_pack({fields})], lambda try_: TRY({body}))[1])", value.type)
+
+
+#: A column as the analyser writes it.
+_COLUMN = r'r\d+\.(?:c\d+|"(?:[^"]|"")*")'
 
 
 @special("typeof")

@@ -48,7 +48,14 @@ def explicit_cast(analyser: Analyser, value: Typed, target: TrinoType, node: tre
     sql = cast_sql(analyser, value, target)
     if sql is None:
         raise analyser.error("TYPE_MISMATCH", f"Cannot cast {value.type} to {target}", node)
-    return Typed(f"TRY({sql})" if node.is_try else sql, target)
+    if not node.is_try:
+        return Typed(sql, target)
+    plain = f"TRY({sql})"
+    if plain in analyser.level.group_sql or (value.is_simple and not analyser.level.group_sql):
+        return Typed(plain, target)
+    # TRY_CAST forgives the cast, not what fails in its operand; DuckDB's TRY holds no aggregates, no grouped columns
+    inner = cast_sql(analyser, Typed("tried_", value.type), target)
+    return Typed(f"(list_transform([{value.sql}], lambda tried_: TRY({inner}))[1])", target)
 
 
 def cast_sql(analyser: Analyser, value: Typed, target: TrinoType) -> str | None:
