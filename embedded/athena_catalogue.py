@@ -43,7 +43,9 @@ class QueryCatalogue:
     def table(self, database: str, name: str) -> Mapping[str, Any] | None:
         """The Glue table, or None."""
         key = (database.lower(), name.lower())
-        if key not in self._tables:
+        if key not in self._tables and hasattr(self._glue, "table"):  # the embedded Glue's short cut
+            self._tables[key] = self._glue.table(*key)
+        elif key not in self._tables:
             try:
                 self._tables[key] = self._glue.get_table(DatabaseName=key[0], Name=key[1])["Table"]
             except ClientError as error:

@@ -3,8 +3,9 @@ partitions, table versions, partition indexes, column statistics and tags.
 
 For the partition tracker, the query service and the embedded Athena, with no AWS account. Limits, error codes and
 per-item errors are those of the Glue web API (API reference; model of botocore); names of databases and tables are
-lower-cased as Glue does. There is one catalogue: CatalogId is accepted and ignored. Beside boto3's methods there is one
-short cut for the embedded Athena: `partitions`, whose cost follows what it finds, not what the table holds.
+lower-cased as Glue does. There is one catalogue: CatalogId is accepted and ignored. Beside boto3's methods there are
+two short cuts for the embedded Athena: `table`, and `partitions`, whose cost follows what it finds, not what the table
+holds.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ PARTITIONS_PER_PAGE = 1000
 TABLES_PER_PAGE = 100
 PARTITION_INDEX_LIMIT = 3
 TABLE_VERSION_LIMIT = 100_000
+_DESCRIBED_TABLES = 1000
 _INDEXABLE_TYPES = frozenset({"string", "int", "integer", "bigint", "long", "tinyint", "smallint"})
 
 
@@ -77,6 +79,7 @@ class Glue(AwsClient):
         super().__init__()
         self._store = GlueStore(path)
         self._clock = clock
+        self._described: dict[tuple[str, str], tuple[tuple[int, int, str], Mapping[str, Any]]] = {}
 
     def close(self) -> None:
         """Closes the file's connections."""
@@ -98,6 +101,27 @@ class Glue(AwsClient):
             )
             for row in rows
         )
+
+    def table(self, database: str, name: str) -> Mapping[str, Any] | None:
+        """The Table member of GetTable, None where there is no such table. Shared: for reading only.
+
+        Each query asks for its tables several times, and turning a stored one into GetTable's shape takes longer than
+        finding it: so what was turned is remembered by what was stored.
+        """
+        key = (database.lower(), name.lower())
+        with self._store.reading() as connection:
+            row = connection.execute(
+                "SELECT id, version, body FROM tables WHERE database_name = ? AND name = ?", key
+            ).fetchone()
+        if row is None:
+            return None
+        known = self._described.get(key)
+        if known is None or known[0] != row:
+            known = (row, self._table_answer(_Table(row[0], *key, row[1], json.loads(row[2]))))
+            if len(self._described) >= _DESCRIBED_TABLES:
+                self._described.clear()
+            self._described[key] = known
+        return known[1]
 
     # --- databases -----------------------------------------------------------------------------------------------
 

@@ -112,6 +112,25 @@ class TestTheFile:
         assert sorted(outcomes) == ["refused"] * 5 + ["written"]
 
 
+class TestTheShortCutToATable:
+    def test_tells_what_get_table_tells_however_it_changed(self, glue: Glue, path: Path) -> None:
+        elsewhere = Glue(path)
+        for location in ("s3://lake/t/", "s3://lake/other/", "s3://lake/t/"):
+            descriptor = {"Location": location, "Columns": [{"Name": "a", "Type": "bigint"}]}
+            elsewhere.update_table(DatabaseName="d", TableInput=table_input(StorageDescriptor=descriptor))
+            assert glue.table("D", "T") == glue.get_table(DatabaseName="d", Name="t")["Table"]
+            assert glue.table("d", "t")["StorageDescriptor"]["Location"] == location
+        elsewhere.delete_table(DatabaseName="d", Name="t")
+        assert glue.table("d", "t") is None
+        elsewhere.create_table(DatabaseName="d", TableInput=table_input(Description="a new one"))
+        assert glue.table("d", "t")["Description"] == "a new one"
+        elsewhere.close()
+
+    def test_knows_no_table_that_is_not_there(self, glue: Glue) -> None:
+        assert glue.table("d", "none") is None
+        assert glue.table("none", "t") is None
+
+
 class TestKeys:
     def test_order_is_that_of_the_types(self, glue: Glue) -> None:
         create(glue, ("b", "2"), ("a", "10"), ("a", "9"), ("a", "-1"), ("a", "007"), ("a", "none"))
