@@ -146,7 +146,7 @@ def value_to_json(analyser: Analyser, value: Typed, target: TrinoType) -> str | 
 _INVALID = "INVALID_CAST_ARGUMENT"
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """A value that the cast does not take, with Trino's words for it; empty where it has none."""
 
 
@@ -172,7 +172,7 @@ def _text_of(value: object) -> str | None:
 
 def _scalar_or_refuse(value: object, name: str) -> None:
     if value is _END or isinstance(value, list):
-        raise _Refused(f"Unexpected token when cast to {name}: {_token(value)}")
+        raise Refused(f"Unexpected token when cast to {name}: {_token(value)}")
 
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -193,7 +193,7 @@ def _to_integer(name: str) -> Converter:
             return int(text)
         if isinstance(value, WholeNumber):
             if len(value) > 30 or not -bound <= int(value) < bound:
-                raise _Refused
+                raise Refused
             return int(value)
         if isinstance(value, FractionNumber):
             return _rounded(float(value), name, bound)
@@ -251,7 +251,7 @@ def _to_boolean(value: object) -> object:
         return lowered in ("t", "true", "1")
     if isinstance(value, WholeNumber):
         if len(value) > 30 or not -(2**63) <= int(value) < 2**63:
-            raise _Refused
+            raise Refused
         return int(value) != 0
     return float(value) != 0 if isinstance(value, FractionNumber) else value
 
@@ -266,9 +266,9 @@ def _to_decimal(precision: int, scale: int) -> Converter:
         try:
             number = Decimal(str(int(value)) if isinstance(value, bool) else str(value))
         except InvalidOperation:
-            raise _Refused from None
+            raise Refused from None
         if not number.is_finite() or "_" in str(value) or str(value) != str(value).strip():
-            raise _Refused
+            raise Refused
         if number and number.adjusted() > 400:
             raise TrinoError(_INVALID, f"Cannot cast input json to DECIMAL({precision},{scale})")
         rounded = number.quantize(unit, context=_CONTEXT) if number.adjusted() > -400 else Decimal(0).quantize(unit)
@@ -285,17 +285,17 @@ def _to_varchar(length: int | None) -> Converter:
         if value is None:
             return None
         if isinstance(value, FractionNumber):
-            text = _scientific(float(value))
+            text = scientific(float(value))
         else:
             text = str(value) if isinstance(value, str) else "true" if value else "false"
         if length is not None and len(text) > length:
-            raise _Refused
+            raise Refused
         return text
 
     return convert
 
 
-def _scientific(number: float) -> str:
+def scientific(number: float) -> str:
     """Trino's CAST of a double to varchar: 1.27E1, 0E0."""
     if number - number != 0:
         return java_double_text(number)
@@ -309,7 +309,7 @@ def _scientific(number: float) -> str:
 
 def _to_json(value: object) -> object:
     if value is _END:
-        raise _Refused
+        raise Refused
     return written(without_repeats(value))
 
 
@@ -318,7 +318,7 @@ def _to_array(element: Converter) -> Converter:
         if value is None:
             return None
         if not isinstance(value, list) or isinstance(value, Members):
-            raise _Refused(f"Expected a json array, but got {_token(value)}")
+            raise Refused(f"Expected a json array, but got {_token(value)}")
         return [element(part) for part in value]
 
     return convert
@@ -329,10 +329,10 @@ def _to_map(key: Converter, element: Converter) -> Converter:
         if value is None:
             return None
         if not isinstance(value, Members):
-            raise _Refused(f"Expected a json object, but got {_token(value)}")
+            raise Refused(f"Expected a json object, but got {_token(value)}")
         entries = [(key(name), element(member)) for name, member in value]
         if len({"NaN" if name != name else name for name, _ in entries}) != len(entries):
-            raise _Refused("Duplicate keys are not allowed")
+            raise Refused("Duplicate keys are not allowed")
         return entries
 
     return convert
@@ -347,13 +347,13 @@ def _to_row(trino_type: TrinoType, fields: list[Converter]) -> Converter:
             return None
         if isinstance(value, Members):
             if not is_named:
-                raise _Refused("Cannot cast a JSON object to anonymous row type. Input must be a JSON array.")
+                raise Refused("Cannot cast a JSON object to anonymous row type. Input must be a JSON array.")
             return _row(_members(value))
         if not isinstance(value, list):
-            raise _Refused(f"Expected a json array or object, but got {_token(value)}")
+            raise Refused(f"Expected a json array or object, but got {_token(value)}")
         found = [field(value[i] if i < len(value) else _END) for i, field in enumerate(fields)]
         if len(value) > len(fields):
-            raise _Refused(f"Expected json array ending, but got {_token(value[len(fields)])}")
+            raise Refused(f"Expected json array ending, but got {_token(value[len(fields)])}")
         return _row(found)
 
     def _members(value: Members) -> list[object]:
@@ -362,7 +362,7 @@ def _to_row(trino_type: TrinoType, fields: list[Converter]) -> Converter:
             index = places.get(name.lower())
             if index is not None:
                 if index in found:
-                    raise _Refused(f"Duplicate field: {name.lower()}")
+                    raise Refused(f"Duplicate field: {name.lower()}")
                 found[index] = fields[index](member)
         return [found.get(index) for index in range(len(fields))]
 
@@ -401,7 +401,7 @@ def _from_json(trino_type: TrinoType) -> Callable[[str], object]:
     def json_to_scalar(text: str) -> object:
         try:
             return convert(whole_value(text))
-        except (MalformedJson, _Refused):
+        except (MalformedJson, Refused):
             raise TrinoError(_INVALID, f"Cannot cast '{text}' to {name}") from None
 
     def json_to_nested(text: str) -> object:
@@ -411,7 +411,7 @@ def _from_json(trino_type: TrinoType) -> Callable[[str], object]:
             return convert(whole_value(text))
         except TrinoError as error:
             reason = f" {error.message}"
-        except _Refused as refusal:
+        except Refused as refusal:
             reason = f" {refusal}" if str(refusal) else ""
         except MalformedJson:
             reason = ""
