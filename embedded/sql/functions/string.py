@@ -70,9 +70,15 @@ scalar("concat_ws(varchar, array(varchar)) -> varchar", "trino_concat_ws({0}, {1
 
 scalar("length(char(x)) -> bigint", "CASE WHEN {0} IS NULL THEN NULL ELSE CAST({x} AS BIGINT) END")
 scalar("length(varchar(x)) -> bigint", "length({0})")
-for _case in ("upper", "lower"):
-    scalar(f"{_case}(char(x)) -> char(x)", f"{_case}({{0}})")
-    scalar(f"{_case}(varchar(x)) -> varchar(x)", f"{_case}({{0}})")
+# character by character as Java's Character: a sharp s has no upper case of one character, DuckDB makes one
+macro(
+    "trino_upper(t)",
+    "CASE WHEN contains(t, 'ß') "
+    "THEN array_to_string(list_transform(string_split(t, 'ß'), lambda part: upper(part)), 'ß') ELSE upper(t) END",
+)
+for _case, _function in (("upper", "trino_upper"), ("lower", "lower")):
+    scalar(f"{_case}(char(x)) -> char(x)", f"{_function}({{0}})")
+    scalar(f"{_case}(varchar(x)) -> varchar(x)", f"{_function}({{0}})")
 
 
 @python("reverse(varchar(x)) -> varchar(x)")
