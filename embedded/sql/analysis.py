@@ -937,12 +937,32 @@ class Analyser(ExpressionAnalyser):
             condition = self.condition(node.on, "JOIN ON clause must evaluate to a boolean: actual type {type}")
         finally:
             self.level, self.scope = level, scope
+        if node.kind in ("LEFT", "RIGHT") and _holds(node.on, tree.Quantified):
+            return self._join_row_by_row(node.kind, condition.sql, (left_sql, left), (right_sql, right))
         if node.kind == "RIGHT" and _is_lateral(node.right):
             shown_left = [
                 Field(f.name, f.type, f"(CASE WHEN {condition.sql} THEN {f.sql} END)", f.qualifier) for f in left
             ]
             return f"{left_sql} CROSS JOIN {right_sql}", [*shown_left, *right]
         return f"{left_sql} {word} {_grouped(right_sql, node.right)} ON {condition.sql}", [*left, *right]
+
+    def _join_row_by_row(
+        self, kind: str, condition: str, left: tuple[str, list[Field]], right: tuple[str, list[Field]]
+    ) -> tuple[str, list[Field]]:
+        """An outer join as a LATERAL sub-query: DuckDB joins on no quantified comparison."""
+        (kept_sql, kept), (inner_sql, inner) = (left, right) if kind == "LEFT" else (right, left)
+        alias = self.alias()
+        position = tree.Identifier(0, "")
+        for field in inner:
+            if not field.is_hidden:
+                self.reference(field, position)
+        shown_inner = [field for field in inner if not field.is_hidden]
+        columns = ", ".join(f"{field.sql} AS c{i}" for i, field in enumerate(shown_inner))
+        rebased = [
+            Field(field.name, field.type, f"{alias}.c{i}", field.qualifier) for i, field in enumerate(shown_inner)
+        ]
+        sql = f"{kept_sql} LEFT JOIN LATERAL (SELECT {columns} FROM {inner_sql} WHERE {condition}) AS {alias} ON true"
+        return sql, [*kept, *rebased] if kind == "LEFT" else [*rebased, *kept]
 
     def _join_using(
         self, node: tree.Join, word: str, left_sql: str, left: list[Field], right_sql: str, right: list[Field]
@@ -999,7 +1019,7 @@ all chunks costs nothing, and no filter is pushed through it.
 
 
 def _unfenced(output: Output) -> Output:
-    """DuckDB takes a reference to a WITH query for a correlation, and no sample below one; there the order is its own."""
+    """DuckDB takes a WITH query read inside for a correlation, and no sample below one: there the order is its own."""
     return Output(output.sql.replace(_FENCE, ""), output.fields, output.chain)
 
 
@@ -1039,6 +1059,21 @@ def _cube(sets: list[list[str]]) -> list[list[str]]:
 
 def _row_text(values: list[Typed]) -> str:
     return f"row({', '.join(str(value.type) for value in values)})"
+
+
+def _holds(node: object, wanted: type[tree.Node]) -> bool:
+    """Whether an expression contains a node of this class, sub-queries left aside."""
+    if isinstance(node, wanted):
+        return True
+    if isinstance(node, tree.Query):
+        return False
+    if isinstance(node, list | tuple):
+        return any(_holds(one, wanted) for one in node)
+    if isinstance(node, tree.Node):
+        return any(
+            _holds(getattr(node, slot), wanted) for cls in type(node).__mro__ for slot in getattr(cls, "__slots__", ())
+        )
+    return False
 
 
 def _mentions(node: object, name: str) -> bool:
