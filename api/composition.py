@@ -29,8 +29,10 @@ from embedded.s3 import S3
 from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
 from glue.bootstrap import ensure_buckets, ensure_catalogue
+from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.ledger import SqliteLedger
 from glue.table_spec import TableSpec, load_table_specs
+from glue.tracker import PartitionTracker, TrackingReport
 from service.engine import EngineExecution
 from service.engines.athena import AthenaEngine, failure_from_text
 from service.errors import Blame, QueryFailed
@@ -88,6 +90,7 @@ class World:
     store: SqliteExecutionStore
     query_service: QueryService
     request_events: RequestEvents | None
+    watch: FolderWatch | None
     settings: Settings
 
     @property
@@ -112,6 +115,8 @@ class World:
 
     def close(self) -> None:
         """Closes what the query service (closed by itself, in its event loop) does not own."""
+        if self.watch is not None:
+            self.watch.close()
         if self.request_events is not None:
             self.request_events.close()
         self.athena.close()
@@ -154,6 +159,14 @@ class World:
             self.engine.scanned_bytes,
             is_counter=True,
         )
+        if self.watch is not None:
+            yield Reading(
+                "data_hist_lake_changes",
+                "Objects of the lake that came, went or were left alone, by what became of them.",
+                self.watch.report.counts(),
+                label="outcome",
+                is_counter=True,
+            )
         spool = self.lake.data_dir / "spool"
         yield Reading("data_hist_spool_bytes", "Bytes of results kept for paging.", _size_bytes(spool))
 
@@ -290,7 +303,31 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         sink = LakeEventSink(lake.s3, lake.glue, lake.ledger, lake.tables[EVENTS_TABLE], clock=clock)
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
-    return World(lock, lake, athena, engine, store, query_service, request_events, settings)
+    watch = None if settings.engine == "athena" or settings.watch == "off" else _lake_watch(lake, settings, clock)
+    return World(lock, lake, athena, engine, store, query_service, request_events, watch, settings)
+
+
+def _lake_watch(lake: Lake, settings: Settings, clock: Clock) -> FolderWatch:
+    tracker = PartitionTracker(lake.glue, lake.ledger, lake.tables.values(), clock=clock)
+    reconciler = FolderReconciler(lake.s3.root, lake.tables.values(), tracker, lake.ledger)
+    mode: WatchMode = "poll" if settings.watch == "poll" else "auto"
+    watch = FolderWatch(
+        reconciler,
+        mode=mode,
+        interval_seconds=settings.watch_interval_seconds,
+        start_days=settings.watch_start_days,
+        on_report=_log_foreign,
+    )
+    watch.start()
+    return watch
+
+
+def _log_foreign(report: TrackingReport) -> None:
+    """An operator has to see what does not belong; everything else is a number on /metrics."""
+    for key, reason in report.foreign_samples:
+        _LOG.warning("foreign object in the lake: %s: %s", key, reason)
+    for failure in report.failed:
+        _LOG.warning("object not registered: %s: %s: %s", failure.change.key, failure.code, failure.message)
 
 
 def _embedded_athena(lake: Lake, settings: Settings, clock: Clock) -> Athena:

@@ -83,6 +83,13 @@ def _bytes_or_none(text: str) -> int | None:
     return _whole_number(0, 2**53 - 1)(text) or None
 
 
+def _number_or_none(maximum: int) -> Callable[[str], int | None]:
+    def read(text: str) -> int | None:
+        return _whole_number(0, maximum)(text) or None
+
+    return read
+
+
 def _about(read: Callable[[str], Any], meaning: str, shown: str | None = None) -> dict[str, Any]:
     """A setting's metadata: how its text is read, what it means, how its default is written in the documentation."""
     return {"read": read, "meaning": meaning, "shown": shown}
@@ -141,6 +148,25 @@ class Settings:
         default=True,
         metadata=_about(
             _switch, "write the service's own requests to the lake, as events of service `data-hist`", shown="on"
+        ),
+    )
+    watch: str = field(
+        default="auto",
+        metadata=_about(
+            _one_of("auto", "poll", "off"),
+            "register objects that come into the lake folder by themselves: `auto` by the system's notifications, or by"
+            " polling where it gives none; `poll`; `off`",
+        ),
+    )
+    watch_interval_seconds: int = field(
+        default=2, metadata=_about(_whole_number(1, 3600), "how often the lake folder is looked through when polling")
+    )
+    watch_start_days: int | None = field(
+        default=366,
+        metadata=_about(
+            _number_or_none(1_000_000),
+            "days per table, the newest, that are compared with the ledger at start: what came while nobody watched;"
+            " 0 is all",
         ),
     )
     access_log: bool = field(

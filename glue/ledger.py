@@ -421,6 +421,10 @@ class SqliteLedger:
                 return
             lower, key = rows[-1][:2]
 
+    def days(self, table: str) -> list[str]:
+        """The first values (days) of the recorded partitions, oldest first."""
+        return [row[0] for row in self._all("SELECT day FROM days WHERE table_name = ? ORDER BY day", (table,))]
+
     def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
         """The values of the newest partition at or before this one, or of the oldest at or after it; None without one.
 

@@ -1,0 +1,69 @@
+"""An object that somebody copies into the lake folder is queryable by itself, while the service runs or not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Server, copy_of
+
+GENEROUS_SECONDS = 90.0
+FOLDER = "s3/data-hist-lake/secor/events"
+COUNT = "SELECT count(*) AS n FROM events WHERE servicename = 'by-hand'"
+
+
+def content(rows: int) -> bytes:
+    row = {"customerid": 11000, "servicename": "by-hand", "service": "by-hand", "data": "{}",
+           "createdtimestamp": 1795305900000, "arrivaltimestamp": 1795305900000}  # fmt: skip
+    return gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for _ in range(rows)))
+
+
+def put(data_dir: Path, partition: str, rows: int, name: str = "copied.gz") -> Path:
+    path = data_dir / FOLDER / partition / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content(rows))
+    return path
+
+
+def last_partition(server: Server) -> str:
+    partition: str = server.get("/tables/events").json()["freshness"]["last_partition"]
+    return partition
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + GENEROUS_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def until_counted(server: Server, expected: int) -> None:
+    deadline = time.monotonic() + GENEROUS_SECONDS
+    while (counted := server.rows(COUNT)[0]["n"]) != expected:
+        assert time.monotonic() < deadline, f"{counted} rows, not {expected}"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("mode", ["auto", "poll"])
+def test_copied_objects_are_queryable_by_themselves(
+    start_server: Callable[..., Server], loaded_lake: Path, tmp_path: Path, mode: str
+) -> None:
+    data_dir = copy_of(loaded_lake, tmp_path)
+    put(data_dir, "dt=2026-11-22/hr=01/min=05", 2)
+    server = start_server(data_dir, DATA_HIST_WATCH=mode, DATA_HIST_WATCH_INTERVAL_SECONDS="1")
+    until_counted(server, 2)  # it came while the service was down
+    second = put(data_dir, "dt=2026-11-22/hr=01/min=06", 3)
+    until_counted(server, 5)
+    second.write_bytes(content(7))
+    until_counted(server, 9)
+    second.unlink()
+    until_counted(server, 2)
+    put(data_dir, "dt=2026-13-45/hr=01/min=06", 100)
+    until(lambda: 'data_hist_lake_changes_total{outcome="foreign"} 1.0' in server.client.get("/metrics").text)
+    until(lambda: last_partition(server) == "dt=2026-11-22/hr=01/min=05")
+    assert any("dt=2026-13-45" in json.dumps(line) for line in server.logs())
