@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -95,7 +96,7 @@ class MetadataOperations(SavedQueryOperations):
             return error
         message = (
             f"{error.response['Error']['Message']} (Service: AmazonDataCatalog; Status Code: 400;"
-            " Error Code: EntityNotFoundException)"
+            f" Error Code: EntityNotFoundException; Request ID: {uuid.uuid4()}; Proxy: null)"
         )
         return self.error(operation_name, "MetadataException", message, Message=message)
 
