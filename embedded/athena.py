@@ -16,7 +16,7 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ class Athena(MetadataOperations):
         self._slots = Slots(max_concurrent_queries)
         self._ensure_default_database()
         self._is_closing = False
+        self._end_listeners: list[Callable[[str], None]] = []
         queries = QueryRunner(
             self._engine, glue, ScanPlanner(glue, s3, clock), FileVerdicts(scratch / "salvaged"), clock=clock
         )
@@ -193,9 +194,20 @@ class Athena(MetadataOperations):
 
     def _launch(self, execution: Execution, kind: StatementKind, group: WorkGroup) -> None:
         def task(run: Run) -> None:
-            self._run(execution, kind, group, run)
+            try:
+                self._run(execution, kind, group, run)
+            finally:
+                for listener in tuple(self._end_listeners):
+                    listener(execution.id)
 
         self._slots.submit(Run(execution.id), task)
+
+    def when_ended(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener` with the id of each execution that has ended here, in the thread it ran in. Not AWS's:
+
+        who polls may ask at once then, instead of when the next poll is due.
+        """
+        self._end_listeners.append(listener)
 
     # --------------------------------------------------------------------------------------------------- running
 

@@ -102,6 +102,9 @@ class AthenaEngine:
             patience_seconds=patience_seconds,
             randomness=randomness,
         )
+        tell_us = getattr(athena, "when_ended", None)
+        if tell_us is not None:  # the embedded Athena; AWS's is asked when the next poll is due
+            tell_us(self._poller.hurry)
 
     def start(self, sql: str, *, token: str) -> str:
         arguments: dict[str, Any] = {
@@ -255,7 +258,7 @@ class AthenaEngine:
         return EngineUnavailable(f"Athena or its storage cannot be used: {error}", engine=self.name)
 
 
-class _Missing(Exception):  # noqa: N818 - a state: the object is not there
+class _Missing(Exception):
     pass
 
 
@@ -372,6 +375,7 @@ class _Watch:
         self.last: EngineExecution | None = None
         self.problem: Exception | None = None
         self.failing_since: float | None = None
+        self.is_hurried = False
 
 
 class _Poller:
@@ -393,6 +397,7 @@ class _Poller:
         self._randomness = randomness
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, _Watch]] = []
+        self._asked: Sequence[_Watch] = ()
         self._number = 0
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -413,6 +418,18 @@ class _Poller:
         if watch.last is None:
             raise EngineExecutionLost(engine_id)
         return watch.last
+
+    def hurry(self, engine_id: str) -> None:
+        """There is news of this execution: asks now, and not when it is due."""
+        with self._changed:
+            for watch in self._asked:  # what is being answered may be older than the news
+                watch.is_hurried |= watch.engine_id == engine_id
+            for index, (_, number, watch) in enumerate(self._due):
+                if watch.engine_id == engine_id:
+                    self._due[index] = (0.0, number, watch)
+                    heapq.heapify(self._due)
+                    self._changed.notify()
+                    return
 
     def close(self) -> None:
         with self._changed:
@@ -450,6 +467,7 @@ class _Poller:
                     watches: list[_Watch] = []
                     while self._due and self._due[0][0] <= horizon and len(watches) < _BATCH_SIZE:
                         watches.append(heapq.heappop(self._due)[2])
+                    self._asked = watches
                     return watches
                 self._changed.wait(self._due[0][0] - now if self._due else None)
 
@@ -503,8 +521,11 @@ class _Poller:
     def _push_all(self, watches: Iterable[_Watch]) -> None:
         with self._changed:
             now = time.monotonic()
+            self._asked = ()
             for watch in watches:
                 if watch.is_done.is_set():
                     continue
                 watch.delay_seconds = min(watch.delay_seconds * 1.4, self._slowest_poll_seconds)
-                self._push(watch, now + watch.delay_seconds * (0.8 + 0.4 * self._randomness()))
+                delay_seconds = 0.0 if watch.is_hurried else watch.delay_seconds * (0.8 + 0.4 * self._randomness())
+                watch.is_hurried = False
+                self._push(watch, now + delay_seconds)

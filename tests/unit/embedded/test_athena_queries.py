@@ -32,6 +32,24 @@ def test_a_select_runs_to_its_result(world: World) -> None:
         assert statistics[name] > 0
 
 
+def test_who_listens_hears_of_every_end(world: World) -> None:
+    told: list[tuple[str, str]] = []
+
+    def listener(execution_id: str) -> None:
+        status = world.athena.get_query_execution(QueryExecutionId=execution_id)["QueryExecution"]["Status"]
+        told.append((execution_id, status["State"]))
+
+    world.athena.when_ended(listener)
+    ended = [(world.run(sql)["QueryExecutionId"], state) for sql, state in _ENDS]
+    deadline = time.monotonic() + 30
+    while len(told) < len(ended) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert told == ended
+
+
+_ENDS = [("SELECT 1", "SUCCEEDED"), ("SELECT nothing FROM nowhere", "FAILED"), ("SHOW TABLES", "SUCCEEDED")]
+
+
 def test_results_have_a_header_row_and_column_info(world: World) -> None:
     execution = world.run("SELECT 1 AS a, CAST('1.50' AS decimal(10,2)) AS b, real '1.5' AS c, ARRAY[1] AS d, 'x' AS e")
     answer = world.athena.get_query_results(QueryExecutionId=execution["QueryExecutionId"])

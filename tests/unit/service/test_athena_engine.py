@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -179,6 +179,40 @@ def test_changes_on_the_way_are_told(setting: Setting) -> None:
 
     setting.engine.wait(setting.engine.start("SELECT 1", token=TOKEN), on_change)
     assert seen == [QueryStatus.RUNNING]
+
+
+class TellingAthena(FakeAthena):
+    """An Athena that tells when an execution has ended, as the embedded one does."""
+
+    def __init__(self, s3: FakeS3) -> None:
+        super().__init__(s3)
+        self.listeners: list[Callable[[str], None]] = []
+
+    def when_ended(self, listener: Callable[[str], None]) -> None:
+        self.listeners.append(listener)
+
+
+def test_an_engine_that_tells_of_an_end_is_asked_at_once() -> None:
+    s3 = FakeS3()
+    athena = TellingAthena(s3)
+    engine = AthenaEngine(
+        athena,
+        s3,
+        database="data_hist",
+        output_location=athena.location,
+        first_poll_seconds=3600,
+        slowest_poll_seconds=3600,
+    )
+    engine_id = engine.start("SELECT 1", token=TOKEN)
+    told: list[EngineExecution] = []
+    waiting = threading.Thread(target=lambda: told.append(engine.wait(engine_id, lambda execution: None)))
+    waiting.start()
+    while waiting.is_alive():
+        for listener in athena.listeners:
+            listener(engine_id)
+        waiting.join(0.01)
+    engine.close()
+    assert [execution.status for execution in told] == [QueryStatus.FINISHED]
 
 
 def test_closing_ends_waiting(setting: Setting) -> None:
