@@ -33,6 +33,7 @@ from embedded.sql.json_text import (
     written,
 )
 from embedded.sql.physical import text_literal
+from embedded.sql.typed import Typed
 
 _LONGEST_SHOWN = 10_000
 
@@ -146,18 +147,19 @@ def _found(text: str, steps: tuple[str, ...], missing: object = None) -> object:
 # --------------------------------------------------------------------------------------------- paths in DuckDB
 
 _PLAIN_STEP = re.compile(r"[A-Za-z0-9_ :@/-]+")
-_CONTAINER = re.compile(r"[A-Za-z0-9_]+")
+_WORD = re.compile(r"[A-Za-z0-9_]+")
 
 #: Not JSON to Trino but read by DuckDB: [1,] and NaN. Also true of some good texts, which Python then reads.
 macro(
     "trino_is_lenient_json(j)",
-    r"(regexp_matches(j, ',\s*[\]}]') OR (regexp_matches(j, '[nN][aA][nN]|[iI][nN][fF]') "
+    r"(regexp_matches(j, ',\s*[\]}]') OR ((contains(lower(j), 'nan') OR contains(lower(j), 'inf')) "
     r"AND regexp_matches(j, '[:,\[]\s*-?([nN][aA][nN]|[iI][nN][fF])')))",
 )
-#: `found`: DuckDB's answer, NULL also for what it cannot read.
+#: `found`: DuckDB's answer, NULL also for what it cannot read. `numbered`: the path has a number, which may also be a
+#: key, as DuckDB does not know.
 macro(
-    "trino_checked_scalar(j, path, trino_path, found, pattern, twice)",
-    "CASE WHEN found IS NULL THEN CASE WHEN j IS NULL OR json_valid(j) THEN NULL "
+    "trino_checked_scalar(j, path, trino_path, numbered, found, pattern, twice)",
+    "CASE WHEN found IS NULL THEN CASE WHEN j IS NULL OR (NOT numbered AND json_valid(j)) THEN NULL "
     "ELSE trino_json_extract_scalar(j, trino_path) END "
     "WHEN trino_is_lenient_json(j) THEN trino_json_extract_scalar(j, trino_path) "
     "WHEN found[1] = '{' OR found[1] = '[' THEN CASE WHEN json_type(j, path) = 'VARCHAR' THEN found END "
@@ -168,14 +170,14 @@ macro(
 #: A fraction as it is written, which DuckDB's answer is not: by the one place where the key stands.
 macro(
     "trino_fraction(j, trino_path, found, pattern, twice)",
-    r"list_transform([CASE WHEN pattern IS NULL OR contains(j, '\u') OR regexp_matches(j, twice) THEN '' "
-    "ELSE regexp_extract(j, pattern, 1) END], lambda digits: "
-    "CASE WHEN TRY_CAST(digits AS DOUBLE) = CAST(found AS DOUBLE) THEN digits "
-    "ELSE trino_json_extract_scalar(j, trino_path) END)[1]",
+    r"list_transform([{'j': j, 'found': found, 'digits': CASE WHEN pattern IS NULL OR contains(j, '\u') "
+    "OR regexp_matches(j, twice) THEN '' ELSE regexp_extract(j, pattern, 1) END}], lambda fraction: "
+    "CASE WHEN TRY_CAST(fraction.digits AS DOUBLE) = CAST(fraction.found AS DOUBLE) THEN fraction.digits "
+    "ELSE trino_json_extract_scalar(fraction.j, trino_path) END)[1]",
 )
 macro(
-    "trino_checked_extract(j, trino_path, found)",
-    "CASE WHEN found IS NULL THEN CASE WHEN j IS NULL OR json_valid(j) THEN NULL "
+    "trino_checked_extract(j, trino_path, numbered, found)",
+    "CASE WHEN found IS NULL THEN CASE WHEN j IS NULL OR (NOT numbered AND json_valid(j)) THEN NULL "
     "ELSE trino_json_extract(j, trino_path) END "
     r"WHEN regexp_matches(found, '\d[.eE][\d+-]') OR trino_is_lenient_json(j) THEN trino_json_extract(j, trino_path) "
     "ELSE found END",
@@ -183,10 +185,10 @@ macro(
 
 
 def _native_path(steps: tuple[str, ...]) -> str | None:
-    """DuckDB's path of plain keys; None where DuckDB's and Trino's answers could differ (a number is also a key)."""
-    if not steps or not all(_PLAIN_STEP.fullmatch(step) and not is_index(step) for step in steps):
+    """DuckDB's path of plain steps; None for others."""
+    if not steps or not all(_PLAIN_STEP.fullmatch(step) for step in steps):
         return None
-    return "$" + "".join(f'."{step}"' for step in steps)
+    return "$" + "".join(f"[{int(step)}]" if is_index(step) else f'."{step}"' for step in steps)
 
 
 def _constant_steps(call: Invocation) -> tuple[str, ...] | None:
@@ -205,27 +207,43 @@ def _extract_scalar(call: Invocation) -> str:
     if steps is None or native is None:
         return f"trino_json_extract_scalar({call[0]}, {call[1]})"
     pattern = twice = "CAST(NULL AS VARCHAR)"
-    if _CONTAINER.fullmatch(steps[-1]):
+    if _WORD.fullmatch(steps[-1]) and not is_index(steps[-1]):
         pattern = text_literal(rf'"{steps[-1]}"\s*:\s*(-?[0-9][0-9.eE+-]*)')
         twice = text_literal(rf'(?s)"{steps[-1]}".*"{steps[-1]}"')
     path = text_literal(native)
-    found = f"TRY(json_extract_string(j.j, {path}))"
-    checked = f"trino_checked_scalar(j.j, {path}, {call[1]}, j.found, {pattern}, {twice})"
-    return _with_found(call[0], found, checked)
+    numbered = str(any(map(is_index, steps))).lower()
+    checked = f"trino_checked_scalar({{text}}, {path}, {call[1]}, {numbered}, {{found}}, {pattern}, {twice})"
+    return _checked(call.arguments[0], f"TRY(json_extract_string({{text}}, {path}))", checked)
 
 
 def _extract(call: Invocation) -> str:
     steps = _constant_steps(call)
     native = None if steps is None else _native_path(steps)
-    if native is None:
+    if steps is None or native is None:
         return f"trino_json_extract({call[0]}, {call[1]})"
-    found = f"CAST(TRY(json_extract(j.j, {text_literal(native)})) AS VARCHAR)"
-    return _with_found(call[0], found, f"trino_checked_extract(j.j, {call[1]}, j.found)")
+    numbered = str(any(map(is_index, steps))).lower()
+    found = f"CAST(TRY(json_extract({{text}}, {text_literal(native)})) AS VARCHAR)"
+    return _checked(call.arguments[0], found, f"trino_checked_extract({{text}}, {call[1]}, {numbered}, {{found}})")
 
 
-def _with_found(text: str, found: str, checked: str) -> str:
-    bound = f"[{{'j': {text}, 'found': {found.replace('j.j', text)}}}]"
-    return f"(list_transform({bound}, lambda j: {checked})[1])"
+#: A text up to this many characters of SQL is written twice, which DuckDB computes once; binding it takes longer.
+_LONGEST_REPEATED = 500
+
+
+def _checked(value: Typed, found: str, checked: str) -> str:
+    """`checked` over `{text}` and `{found}`. A column is named again and again, which DuckDB computes but once."""
+    if value.is_simple:
+        return _filled(checked, value.sql, _filled(found, value.sql))
+    if len(value.sql) <= _LONGEST_REPEATED:
+        bound = f"[{{'text': {value.sql}, 'found': {_filled(found, value.sql)}}}]"
+    else:
+        with_found = f"{{'text': j.text, 'found': {_filled(found, 'j.text')}}}"
+        bound = f"list_transform([{{'text': {value.sql}}}], lambda j: {with_found})"
+    return f"(list_transform({bound}, lambda j: {_filled(checked, 'j.text', 'j.found')})[1])"
+
+
+def _filled(template: str, text: str, found: str = "") -> str:
+    return re.sub(r"\{(text|found)\}", lambda match: text if match[1] == "text" else found, template)
 
 
 emits(
@@ -294,6 +312,13 @@ class _Elements:
         return value
 
 
+macro(
+    "trino_array_length(j)",
+    "CASE WHEN TRY(json_type(j)) = 'ARRAY' AND NOT trino_is_lenient_json(j) THEN CAST(json_array_length(j) AS BIGINT) "
+    "ELSE trino_json_array_length(j) END",
+)
+
+
 @sql_function("trino_json_array_length", ["VARCHAR"], "BIGINT")
 def json_array_length(text: str) -> int | None:
     try:
@@ -303,7 +328,7 @@ def json_array_length(text: str) -> int | None:
 
 
 for _type in ("json", "varchar(x)"):
-    scalar(f"json_array_length({_type}) -> bigint", "trino_json_array_length({0})")
+    scalar(f"json_array_length({_type}) -> bigint", "trino_array_length({0})")
 
 
 @sql_function("trino_json_array_has_boolean", ["VARCHAR", "BOOLEAN"], "BOOLEAN")
