@@ -24,6 +24,9 @@ from typing import Any
 import duckdb
 
 from embedded.sql.errors import TrinoError
+from embedded.sql.functions import registry
+from embedded.sql.physical import text_literal
+from embedded.sql.runtime_errors import trino_error
 
 #: A cancelled query waits for the matcher to come back: patterns that try too much are refused.
 _MAXIMUM_STEPS = 50_000
@@ -56,6 +59,10 @@ class _Match:
     excluded: frozenset[int] = frozenset()  # places in labels
 
 
+def _list_sql(labels: list[str]) -> str:
+    return f"CAST([{', '.join(map(text_literal, labels))}] AS VARCHAR[])"
+
+
 @dataclass(slots=True)
 class _Search:
     """One partition: condition answers are remembered by what they depend on."""
@@ -67,6 +74,7 @@ class _Search:
     steps: int = 0
     deadline: float = field(default_factory=lambda: time.monotonic() + _MAXIMUM_SECONDS)
     answers: dict[tuple[object, ...], bool] = field(default_factory=dict)
+    prepared: dict[str, str] = field(default_factory=dict)
 
     def holds(self, label: str, start: int, labels: tuple[str, ...], number: int) -> bool:
         condition = self.program["conditions"].get(label)
@@ -88,12 +96,29 @@ class _Search:
         self, expressions: str, start: int, labels: list[str], all_labels: list[str], number: int | None
     ) -> tuple[Any, ...] | None:
         """SQL expressions computed in one state of the search."""
-        found: tuple[Any, ...] | None = self.connection.execute(
-            f"SELECT {expressions} FROM (SELECT CAST($1 AS BIGINT) AS start, CAST($2 AS VARCHAR[]) AS labels, "
-            "CAST($3 AS VARCHAR[]) AS all_labels, CAST($4 AS BIGINT) AS match_number, "
-            "CAST($5 AS BIGINT) AS first_row, CAST($6 AS BIGINT) AS last_row) AS s, matched_rows AS p",
-            [start, labels, all_labels, number, self.first_row, self.row_count],
-        ).fetchone()
+        name = self.prepared.get(expressions)
+        if name is None:
+            name = self.prepared[expressions] = f"in_state_{len(self.prepared)}"
+            self.connection.execute(
+                f"PREPARE {name} AS SELECT {expressions} FROM (SELECT CAST($1 AS BIGINT) AS start, "
+                "CAST($2 AS VARCHAR[]) AS labels, CAST($3 AS VARCHAR[]) AS all_labels, "
+                "CAST($4 AS BIGINT) AS match_number, CAST($5 AS BIGINT) AS first_row, CAST($6 AS BIGINT) AS last_row) "
+                "AS s, matched_rows AS p"
+            )
+        values = ", ".join(
+            (
+                str(start),
+                _list_sql(labels),
+                _list_sql(all_labels),
+                "NULL" if number is None else str(number),
+                str(self.first_row),
+                str(self.row_count),
+            )
+        )
+        try:
+            found: tuple[Any, ...] | None = self.connection.execute(f"EXECUTE {name}({values})").fetchone()
+        except duckdb.Error as error:
+            raise trino_error(error) from error
         return found
 
     def paths(
@@ -189,6 +214,7 @@ def match_rows(rows: list[dict[str, Any]], program_text: str) -> list[dict[str, 
 
 def _search(rows: list[dict[str, Any]], program: dict[str, Any]) -> _Search:
     connection = _connection()
+    registry.prepare(connection, frozenset(program["functions"]))
     columns = program["columns"]
     names = program.get("names") or [f"c{index}" for index in range(len(columns))]
     fields = ", ".join(f"{name} {column}" for name, column in zip(names, columns, strict=True))

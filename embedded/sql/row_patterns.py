@@ -260,6 +260,7 @@ def match_recognize(analyser: Analyser, node: tree.MatchRecognize, around: Scope
             "rows_per_match": node.rows_per_match,
             "skip": node.skip,
             "subsets": node.subsets,
+            "functions": sorted(analyser.functions),
         }
     )
     return _relation(analyser, node, source_sql, visible, inner, partition_keys, order, measures, program)
@@ -362,6 +363,7 @@ def window_measure(analyser: Analyser, window: tree.Window, node: tree.Measure) 
             "seek": pattern.seek,
             "following": _frame_length(analyser, window.frame, node),
             "subsets": pattern.subsets,
+            "functions": sorted(analyser.functions),
         }
     )
     order = tree.Window(window.position, None, window.partition_by, window.order_by, None)
