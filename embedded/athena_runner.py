@@ -224,7 +224,7 @@ class QueryRunner:
                 relations = planned.with_clause(reading.relations)
                 try:
                     is_complete = not reading.is_certain and _reads_everything(
-                        cursor, relations + planned.translation.sql
+                        cursor, f"{relations}SELECT * FROM ({planned.translation.sql})"
                     )
                     answer = work(cursor, relations)
                 except duckdb.Error as error:
@@ -262,6 +262,7 @@ _CONSUMING = frozenset(
         "TOP_N",
         "WINDOW",
         "STREAMING_WINDOW",
+        "STREAMING_SAMPLE",
         "UNION",
         "READ_JSON",
         "UNNEST",
