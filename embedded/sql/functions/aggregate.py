@@ -21,7 +21,15 @@ from embedded.sql.comparison import has_plain_identity, identity_key, sort_key
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions.hashes import xxhash64
 from embedded.sql.functions.lambda_ import body_with
-from embedded.sql.functions.registry import Invocation, aggregate, alias, emits, error_sql, macro, sql_function
+from embedded.sql.functions.registry import (
+    Invocation,
+    aggregate,
+    alias,
+    emits,
+    error_sql,
+    macro,
+    sql_function,
+)
 from embedded.sql.physical import physical_type, text_literal
 from embedded.sql.typed import Typed, once
 from embedded.sql.types import UNKNOWN, TrinoType, decimal
@@ -459,21 +467,26 @@ def histogram(call: Invocation) -> str:
     return f"CAST({_counts(call, 0)} AS {call.physical})"
 
 
+#: (k, i) of the entries in the order of their keys, then the first of every key with its predecessor and its place.
+#: No lambda here looks at a list from outside: DuckDB would copy that list for every element.
+_SORTED = "list_sort(list_transform(entries_, lambda pair_, i_: struct_pack(k := pair_.k, i := i_)))"
+_STARTS = (
+    "list_filter(list_zip(sorted_, list_prepend(NULL, sorted_[1:len(sorted_) - 1]), range(1, len(sorted_) + 1)), "
+    "lambda start_: start_[2] IS NULL OR start_[1].k IS DISTINCT FROM start_[2].k)"
+)
+
+
 def _first_of_each_key(entries: str, physical: str) -> str:
     """A map of entries (k, v); the first entry of a key stays."""
-    keys = "list_transform(entries_, lambda pair_: pair_.k)"
-    unique = bound(
-        f"struct_pack(e := entries_, k := {keys})",
-        "keyed_",
-        "CASE WHEN len(list_distinct(keyed_.k)) = len(keyed_.k) THEN keyed_.e "
-        "ELSE list_filter(keyed_.e, lambda pair_, i_: list_position(keyed_.k, pair_.k) = i_) END",
+    firsts = "list_sort(list_transform(starts_, lambda start_: start_[1].i))"
+    made = (
+        "map(list_select(list_transform(entries_, lambda pair_: pair_.k), firsts_), "
+        "list_select(list_transform(entries_, lambda pair_: pair_.v), firsts_))"
     )
-    made = bound(
-        unique,
-        "unique_",
-        "map(list_transform(unique_, lambda pair_: pair_.k), list_transform(unique_, lambda pair_: pair_.v))",
+    built = bound(
+        _SORTED, "sorted_", bound(_STARTS, "starts_", bound(firsts, "firsts_", f"CAST({made} AS {physical})"))
     )
-    return bound(entries, "entries_", f"CASE WHEN entries_ IS NULL THEN NULL ELSE CAST({made} AS {physical}) END")
+    return bound(entries, "entries_", f"CASE WHEN entries_ IS NULL THEN NULL ELSE {built} END")
 
 
 def _pairs(call: Invocation) -> str:
@@ -500,6 +513,7 @@ def multimap_agg(call: Invocation) -> str:
         "firsts_",
         f"map(firsts_, list_transform(firsts_, lambda key_: {of_key}))",
     )
+    # every key is compared with every entry: DuckDB has nothing that cuts a list into lists
     body = f"CASE WHEN entries_ IS NULL THEN NULL ELSE CAST({made} AS {call.physical}) END"
     return bound(_pairs(call), "entries_", body)
 
