@@ -50,7 +50,8 @@ def test_the_outer_condition_is_asked_about_inner_rows_only(mixed: World, sql: s
     "sql",
     [
         f"SELECT count(*) FROM {OURS} a WHERE EXISTS ("
-        "SELECT 1 FROM (SELECT DISTINCT customerid AS c FROM events WHERE customerid = 11000) b WHERE b.c >= a.customerid)",
+        "SELECT 1 FROM (SELECT DISTINCT customerid AS c FROM events WHERE customerid = 11000) b"
+        " WHERE b.c >= a.customerid)",
         f"SELECT count(*) FROM {OURS} a, LATERAL (SELECT count(*) AS n FROM (SELECT 1 AS x WHERE 1 = 1) b"
         " WHERE b.x < a.customerid) c WHERE c.n = 1",
         f"SELECT count((SELECT max(b.x) FROM (SELECT 1 AS x WHERE 1 = 1) b WHERE b.x < a.customerid)) FROM {OURS} a",
