@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -72,10 +73,13 @@ def application_of(world: World, log: Log, stopping: asyncio.Event | None = None
 class GracefulServer(uvicorn.Server):
     """uvicorn's server that tells the application at the first signal that it is about to stop."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, log: Log) -> None:
+    def __init__(
+        self, config: uvicorn.Config, stopping: asyncio.Event, log: Log, on_listening: Callable[[str], None] | None
+    ) -> None:
         super().__init__(config)
         self._stopping = stopping
         self._log = log
+        self._on_listening = on_listening
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: Any = None) -> None:
@@ -85,7 +89,10 @@ class GracefulServer(uvicorn.Server):
         for server in self.servers:
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
-                self._log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", port=port)
+                url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+                self._log.info("listening", url=url, port=port)
+                if self._on_listening is not None:
+                    self._on_listening(url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal asks for a graceful stop, a second SIGINT for an immediate one (uvicorn)."""
@@ -94,8 +101,8 @@ class GracefulServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: Settings) -> int:
-    """Serves until a signal ends it; the exit code.
+def serve(settings: Settings, *, on_listening: Callable[[str], None] | None = None) -> int:
+    """Serves until a signal ends it; the exit code. `on_listening` hears the URL of each address it listens on.
 
     Raises SettingsError, before anything listens, when the address is not safe.
     """
@@ -117,7 +124,7 @@ def serve(settings: Settings) -> int:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    server = GracefulServer(config, stopping, log)
+    server = GracefulServer(config, stopping, log, on_listening)
     signal.signal(signal.SIGTERM, _exit_cleanly)  # uvicorn raises the signal once more after its graceful stop
     try:
         server.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,24 @@ def serve(
     options = (("host", host), ("port", port), ("data_dir", data_dir))
     given: dict[str, Any] = {name: value for name, value in options if value is not None}
     try:
-        serve_settings(replace(Settings.from_environment(), **given))
+        serve_settings(replace(Settings.from_environment(), **given), on_listening=_say_what_to_try)
     except SettingsError as error:
         raise Failure(str(error), code="InvalidSettings") from error
     return 0
+
+
+def _say_what_to_try(url: str) -> None:
+    """Three lines to paste, on standard output; the log has standard error to itself."""
+    query = "SELECT servicename, count(*) AS events FROM events GROUP BY servicename ORDER BY events DESC"
+    body = "curl -s {}/v0/data_hist/{} -H 'Content-Type: application/json' -d '{}'"
+    lines = [
+        f"Historical Event Viewer Service on {url} (Swagger UI: {url}/v0/ui/). To try:",
+        "",
+        body.format(url, "query", f'{{"query": "{query}", "retention_minutes": 60}}'),
+        f"curl -s '{url}/v0/data_hist/status/QUERY_ID?wait_seconds=10'",
+        body.format(url, "next", '{"query_id": "QUERY_ID"}'),
+        "",
+        "QUERY_ID is in the first answer. Once an API key exists each call needs -H 'X-API-Key: KEY'.",
+    ]
+    sys.stdout.write("\n" + "\n".join(lines) + "\n\n")
+    sys.stdout.flush()
