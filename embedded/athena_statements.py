@@ -240,7 +240,7 @@ class StatementRunner:
 
         def work(cursor: duckdb.DuckDBPyConnection, relations: str) -> int:
             nonlocal plan
-            row = cursor.execute(f"{prefix} {relations}{planned.translation.sql}").fetchone()
+            row = cursor.execute(f"{prefix} {relations}SELECT * FROM ({planned.translation.sql})").fetchone()
             plan = row[1] if row else ""
             return 0
 
