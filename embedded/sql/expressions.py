@@ -678,7 +678,8 @@ class ExpressionAnalyser:
             return self.error_at("TYPE_MISMATCH", f"Cannot apply operator: {f' {name} '.join(shown)}", position)
         if name == "[]":
             return self.error("TYPE_MISMATCH", f"Cannot apply operator: {shown[0]}[{shown[1]}]", node)
-        expected = ", ".join(function.display for function in registry.candidates(name) if not function.is_hidden)
+        candidates = sorted(registry.candidates(name), key=lambda function: not function.is_generic)
+        expected = ", ".join(function.display for function in candidates if not function.is_hidden)
         message = f"Unexpected parameters ({', '.join(shown)}) for function {name}. Expected: {expected}"
         return self.error("FUNCTION_NOT_FOUND", message, node)
 

@@ -42,6 +42,8 @@ def trino_error(error: BaseException) -> TrinoError:
                 "INVALID_CAST_ARGUMENT", f"Out of range for {_WIDTHS.get(narrowed[3], 'bigint')}: {narrowed[2]}"
             )
         return TrinoError("INVALID_CAST_ARGUMENT", _first_line(text.partition(": ")[2]))
+    if "Map keys must be unique" in text:
+        return TrinoError("INVALID_FUNCTION_ARGUMENT", "Duplicate map keys are not allowed")
     if "More than one row returned by a subquery" in text:
         return TrinoError("SUBQUERY_MULTIPLE_ROWS", "Scalar sub-query has returned multiple rows")
     if isinstance(error, duckdb.InterruptException):

@@ -433,7 +433,9 @@ def _nested(analyser: Analyser, value: Typed, target: TrinoType, depth: int) -> 
 def checked_map(entries: str, target: TrinoType, name: str) -> str:
     """A MAP of a list of entries; NULL and duplicate keys are refused as CAST refuses them."""
     physical = physical_type(target)
-    keys = f"list_transform({name}m, lambda {name}k: {name}k.key)"
+    # NaN is one key to a map, but no two NaN are one to list_distinct
+    key = f"CAST({name}k.key AS VARCHAR)" if target.key.is_floating else f"{name}k.key"
+    keys = f"list_transform({name}m, lambda {name}k: {key})"
     null_key = error_sql(_INVALID, "'map key is null'", physical)
     duplicate = error_sql(_INVALID, "'duplicate keys'", physical)
     body = (
