@@ -81,6 +81,8 @@ aggregate("avg(bigint) -> double", "avg({0})")
 aggregate("avg(double) -> double", "avg({0})")
 aggregate("avg(real) -> real", "CAST(@avg(CAST({0} AS DOUBLE)) AS FLOAT)")
 
+_SHORT_PRECISION = 18  # digits that fit a BIGINT, unscaled
+
 #: Quotient of an unscaled sum and a count, rounded half up (away from zero).
 macro(
     "trino_rounded_quotient(total, number)",
@@ -98,14 +100,21 @@ macro(
 
 @emits("avg(decimal(p,s)) -> decimal(p,s)", kind="aggregate")
 def average_of_decimals(call: Invocation) -> str:
-    unscaled = f"CAST(replace(CAST({call.aggregate('sum', call[0])} AS VARCHAR), '.', '') AS HUGEINT)"
+    precision, scale = call.result.precision, call.result.scale
     number = f"CAST({call.aggregate('count', call[0])} AS HUGEINT)"
     quotient = "trino_rounded_quotient(avg_.total, avg_.number)"
-    body = (
-        f"CASE WHEN avg_.total IS NULL THEN NULL "
-        f"ELSE CAST(trino_scaled_text({quotient}, {call.result.scale}) AS {call.physical}) END"
-    )
-    return bound(f"struct_pack(total := {unscaled}, number := {number})", "avg_", body)
+    if precision <= _SHORT_PRECISION:
+        # 19 digits: DuckDB multiplies shorter decimals in 64 bits
+        wide = f"CAST({call[0]} AS DECIMAL(19,{scale}))" if precision + scale >= _SHORT_PRECISION else call[0]
+        ones = f"CAST({wide} * CAST({10**scale} AS DECIMAL({scale + 1},0)) AS BIGINT)"
+        unscaled = call.aggregate("sum", ones)
+        unit = f"CAST('{Decimal(1).scaleb(-scale):f}' AS DECIMAL({scale + 1},{scale}))"
+        quotient = f"CAST(CAST({quotient} AS DECIMAL({precision},0)) * {unit} AS {call.physical})"
+    else:
+        unscaled = f"CAST(replace(CAST({call.aggregate('sum', call[0])} AS VARCHAR), '.', '') AS HUGEINT)"
+        quotient = f"CAST(trino_scaled_text({quotient}, {scale}) AS {call.physical})"
+    pack = f"struct_pack(total := {unscaled}, number := {number})"
+    return bound(pack, "avg_", f"CASE WHEN avg_.total IS NULL THEN NULL ELSE {quotient} END")
 
 
 @emits("geometric_mean(bigint) -> double", "geometric_mean(double) -> double", kind="aggregate")
