@@ -24,6 +24,7 @@ from embedded.athena import Athena
 
 ROWS = 1_500_000
 MEMORY = "2GB"
+_FIRST_POLL_SECONDS = 0.002
 _TERMINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _COLUMNS = {
     "resourceid": "VARCHAR",
@@ -89,6 +90,7 @@ def ask(athena: Athena, sql: str) -> Mapping[str, Any]:
         ResultConfiguration={"OutputLocation": "s3://data-hist-results/"},
     )["QueryExecutionId"]
     started = time.perf_counter()
+    time.sleep(_FIRST_POLL_SECONDS)
     while True:
         execution: Mapping[str, Any] = athena.get_query_execution(QueryExecutionId=query_execution_id)["QueryExecution"]
         state = execution["Status"]["State"]
