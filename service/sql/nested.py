@@ -9,13 +9,12 @@ as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from service.model import OutputColumn
-from service.sql import grammar
 from service.sql.scope import Analysis
 
 _NESTED = re.compile(r"\s*(array|map|row)\s*[(<]", re.IGNORECASE)
@@ -35,13 +34,8 @@ class Written:
     columns: tuple[OutputColumn, ...]
 
 
-def as_json(
-    tree: exp.Expr,
-    analysis: Analysis,
-    describe: Callable[[str], Sequence[OutputColumn]] | None,
-) -> Written:
-    """The query with its nested output columns as JSON text. Changes `tree`."""
-    columns = tuple(describe(grammar.write(tree))) if describe is not None else ()
+def as_json(tree: exp.Expr, analysis: Analysis, columns: tuple[OutputColumn, ...]) -> Written:
+    """The query with its nested output columns (`columns`: what it gives) as JSON text. Changes `tree`."""
     nested = [
         index
         for index, column in enumerate(columns)

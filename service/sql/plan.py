@@ -126,14 +126,16 @@ class Planner:
         tables = tuple(
             PlannedTable(scan.spec.name, partition_range) for scan, partition_range in pruned.partition_ranges.items()
         )
-        if asked.kind is StatementKind.EXPLAIN:
-            written = nested.Written(tree, frozenset(), (OutputColumn("Query Plan", "varchar"),))
-        else:
+        text, places = grammar.write_with_places(tree)
+        written = nested.Written(tree, frozenset(), (OutputColumn("Query Plan", "varchar"),))
+        if asked.kind is not StatementKind.EXPLAIN:
             try:
-                written = nested.as_json(tree, analysis, self._describe)
+                columns = tuple(self._describe(text)) if self._describe is not None else ()
             except StatementError as error:
-                raise _as_asked(error, tree, asked) from error
-        text, places = grammar.write_with_places(written.tree)
+                raise _as_asked(error, text, places, asked) from error
+            written = nested.as_json(tree, analysis, columns)
+            if written.json_columns:
+                text, places = grammar.write_with_places(written.tree)
         prefix = f"{asked.prefix} " if asked.prefix else ""
         return PlannedStatement(
             sql=prefix + text,
@@ -147,9 +149,10 @@ class Planner:
         )
 
 
-def _as_asked(error: StatementError, tree: exp.Expr, asked: Statement) -> StatementError:
+def _as_asked(
+    error: StatementError, text: str, places: tuple[tuple[int, int], ...], asked: Statement
+) -> StatementError:
     """A fault that `describe` found in the planned SQL, told with the place in the SQL as asked."""
-    text, places = grammar.write_with_places(tree)
     if error.line is None or error.column is None:
         return error
     place = PlannedStatement(text, asked.kind, places=places, asked=asked).place_as_asked(error.line, error.column)
