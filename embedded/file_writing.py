@@ -163,7 +163,7 @@ class FileWriter:
             f"COPY ({sql}) TO {text_literal(str(target))} ({_copy_options(plan.output)}{partition})"
         ).fetchone()
         row_count = int(row[0]) if row else 0
-        if row_count == 0 and plan.output.name not in ("PARQUET",):
+        if row_count == 0:  # Athena leaves no object where there is no row
             for path in folder.rglob("*"):
                 if path.is_file():
                     path.unlink()
