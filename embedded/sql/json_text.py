@@ -162,17 +162,24 @@ def _element(text: str, at: int, index: int) -> int | None:
 # --------------------------------------------------------------------------------------------- writing
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
-_escaped = re.compile(r'["\\\x00-\x1f]').sub
+_escaped = re.compile('["\\\\\x00-\x1f\ud800-\udfff]').sub
 
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
+    if character >= "\ud800":
+        raise MalformedJson("half of a surrogate pair")
     return _ESCAPES.get(character) or f"\\u{ord(character):04X}"
 
 
 def json_string(value: str) -> str:
-    """A text as a JSON text, in quotes."""
+    """A text as a JSON text, in quotes. Raises MalformedJson for half a surrogate pair, which UTF-8 cannot hold."""
     return '"' + _escaped(_escape, value) + '"'
+
+
+def encodable(text: str) -> str:
+    """The text; half a surrogate pair becomes a question mark, as Java writes it."""
+    return str(text) if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def java_double_text(value: float) -> str:

@@ -23,6 +23,7 @@ from embedded.sql.json_text import (
     Members,
     WholeNumber,
     canonical_json,
+    encodable,
     is_index,
     place_of,
     root_value,
@@ -106,7 +107,7 @@ def json_extract_scalar(text: str, path: str) -> str | None:
     except MalformedJson:
         return None
     if isinstance(value, str):
-        return str(value)
+        return encodable(value)
     return None if value is None or isinstance(value, list) else "true" if value else "false"
 
 
@@ -164,7 +165,8 @@ macro(
     "WHEN trino_is_lenient_json(j) THEN trino_json_extract_scalar(j, trino_path) "
     "WHEN found[1] = '{' OR found[1] = '[' THEN CASE WHEN json_type(j, path) = 'VARCHAR' THEN found END "
     "WHEN found = '0' THEN CASE WHEN contains(j, '-0') THEN trino_json_extract_scalar(j, trino_path) ELSE found END "
-    r"WHEN regexp_full_match(found, '-?\d+[.eE][\d.eE+-]+') THEN trino_fraction(j, trino_path, found, pattern, twice) "
+    r"WHEN regexp_full_match(found, '-?\d+(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)') "
+    "THEN trino_fraction(j, trino_path, found, pattern, twice) "
     "ELSE found END",
 )
 #: A fraction as it is written, which DuckDB's answer is not: by the one place where the key stands.
@@ -172,7 +174,7 @@ macro(
     "trino_fraction(j, trino_path, found, pattern, twice)",
     r"list_transform([{'j': j, 'found': found, 'digits': CASE WHEN pattern IS NULL OR contains(j, '\u') "
     "OR regexp_matches(j, twice) THEN '' ELSE regexp_extract(j, pattern, 1) END}], lambda fraction: "
-    "CASE WHEN TRY_CAST(fraction.digits AS DOUBLE) = CAST(fraction.found AS DOUBLE) THEN fraction.digits "
+    "CASE WHEN TRY_CAST(fraction.digits AS DOUBLE) = TRY_CAST(fraction.found AS DOUBLE) THEN fraction.digits "
     "ELSE trino_json_extract_scalar(fraction.j, trino_path) END)[1]",
 )
 macro(
@@ -389,7 +391,7 @@ def json_array_get(text: str, index: int) -> str | None:
     except MalformedJson:
         return None
     if isinstance(element, str):
-        return str(element)
+        return encodable(element)
     if isinstance(element, Members | list):
         return written(without_repeats(element))
     return None if element is None else "true" if element else "false"

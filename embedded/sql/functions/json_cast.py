@@ -29,6 +29,7 @@ from embedded.sql.json_text import (
     MalformedJson,
     Members,
     WholeNumber,
+    encodable,
     java_double_text,
     json_string,
     whole_value,
@@ -287,7 +288,7 @@ def _to_varchar(length: int | None) -> Converter:
         if isinstance(value, FractionNumber):
             text = scientific(float(value))
         else:
-            text = str(value) if isinstance(value, str) else "true" if value else "false"
+            text = encodable(value) if isinstance(value, str) else "true" if value else "false"
         if length is not None and len(text) > length:
             raise Refused
         return text
@@ -310,7 +311,10 @@ def scientific(number: float) -> str:
 def _to_json(value: object) -> object:
     if value is _END:
         raise Refused
-    return written(without_repeats(value))
+    try:
+        return written(without_repeats(value))
+    except MalformedJson:
+        raise Refused from None
 
 
 def _to_array(element: Converter) -> Converter:

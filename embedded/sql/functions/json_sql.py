@@ -24,6 +24,7 @@ from embedded.sql.json_text import (
     FractionNumber,
     MalformedJson,
     WholeNumber,
+    encodable,
     java_double_text,
     json_string,
     root_value,
@@ -406,7 +407,7 @@ def _token(item: Scalar, target: TrinoType) -> object:
 def _character_text(item: Scalar, target: TrinoType) -> str:
     value = item.value
     if item.type.is_character:
-        text = str(value)
+        text = encodable(str(value))
         if target.base == "char":
             return text[: target.numbers[0]].rstrip(" ")
         return text if target.length is None else text[: target.length]
@@ -469,11 +470,13 @@ def _query_text(items: list[Item], wrapper: str, omits_quotes: bool) -> str:
     except _NoJson as refusal:
         message = f"JSON path returned a scalar SQL value of type {refusal} that cannot be represented as JSON"
         raise _output_error(message) from None
+    except MalformedJson as error:
+        raise _output_error(str(error)) from None
     if len(items) > 1:
         raise _output_error("JSON path found multiple items")
     item = items[0]
     if omits_quotes and isinstance(item, Scalar) and item.type.is_character:
-        return str(item.value)
+        return encodable(str(item.value))
     return texts[0]
 
 
