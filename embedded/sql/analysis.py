@@ -23,7 +23,7 @@ from embedded.sql.partition_predicate import partition_predicate
 from embedded.sql.physical import physical_type, quoted
 from embedded.sql.scope import CommonTable, Field, Level, Output, Scan, Scope
 from embedded.sql.tokens import Source
-from embedded.sql.typed import Typed
+from embedded.sql.typed import Typed, with_enclosed_parameters
 from embedded.sql.types import BIGINT, UNKNOWN, TrinoType, common_super_type, is_comparable, is_orderable
 
 _MAXIMUM_GROUPING_SETS = 2048
@@ -433,7 +433,7 @@ class Analyser(ExpressionAnalyser):
         columns = ", ".join(f"{item.value.sql} AS c{i}" for i, item in enumerate(items))
         distinct = self._distinct_sql([item.value for item in items]) if node.distinct else ""
         select = f"SELECT {distinct}{columns}"
-        rest = f"{from_sql}{where_sql}{group_sql}{having_sql}"
+        rest = f"{from_sql}{where_sql}{group_sql}{with_enclosed_parameters(having_sql)}"
         passes_on = not (node.distinct or node.group_by is not None or level.has_aggregate or level.has_window)
         limited = query is not None and (query.limit is not None or query.offset is not None)
         output = [

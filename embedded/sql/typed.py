@@ -68,3 +68,16 @@ def once(value: Typed, template: str, name: str = "once_") -> str:
     if value.is_simple or is_repeatable(value.sql):
         return template.replace("{0}", value.sql)
     return f"(list_transform([{value.sql}], lambda {name}: {template.replace('{0}', name)})[1])"
+
+
+_PARAMETERS = re.compile(r"\blambda ([A-Za-z0-9_]+(?:, [A-Za-z0-9_]+)*):")
+
+
+def with_enclosed_parameters(sql: str) -> str:
+    """`(pair_).a` for `pair_.a` where pair_ is a lambda's parameter: DuckDB's HAVING takes the latter for a column."""
+    names = {name for match in _PARAMETERS.finditer(sql) for name in match[1].split(", ")}
+    if not names:
+        return sql
+    words = "|".join(sorted(names))
+    quoted_or_field = re.compile(rf"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![.\w])({words})\.(?=[A-Za-z_"])""")
+    return quoted_or_field.sub(lambda match: f"({match[1]})." if match[1] else match[0], sql)
