@@ -56,8 +56,13 @@ class Reading:
 
     @property
     def is_certain(self) -> bool:
-        """Whether every file has its verdict, so that reading them can't bring news."""
-        return all(_file_key(file, scan.table) in self.verdicts for scan in self.scans for file in _distinct(scan))
+        """Whether every file has its verdict, so that reading them can't bring news (Parquet's never waits for one)."""
+        return all(
+            _file_key(file, scan.table) in self.verdicts
+            for scan in self.scans
+            if not isinstance(scan.table.reader, ParquetReader)
+            for file in _distinct(scan)
+        )
 
     def malformed(self) -> MalformedRows:
         """The rows left out, each file counted once however often the query reads it."""
@@ -206,10 +211,11 @@ class FileVerdicts:
         text = str(error)
         learnt = False
         for scan in reading.scans:
+            files = _distinct(scan)
             suspects = [
                 file
-                for file in _distinct(scan)
-                if _file_key(file, scan.table) not in reading.verdicts and file.size_bytes > 0
+                for file in files
+                if (_file_key(file, scan.table) not in reading.verdicts or file.path in text) and file.size_bytes > 0
             ]
             named = any(file.path in text for file in suspects)
             if not suspects or not (named or _is_nameless_data_error(error, scan.table)):

@@ -55,7 +55,6 @@ _KINDS: dict[tuple[str, ...], StatementKind] = {
     ("SHOW", "TBLPROPERTIES"): StatementKind(UTILITY, "SHOW_TBLPROPERTIES", "show"),
     ("SHOW", "CREATE", "TABLE"): StatementKind(UTILITY, "SHOW_CREATE_TABLE", "show"),
     ("SHOW", "CREATE", "VIEW"): StatementKind(UTILITY, "SHOW_CREATE_VIEW", "show"),
-    ("SHOW", "FUNCTIONS"): StatementKind(UTILITY, "SHOW_FUNCTIONS", "show"),
     ("DESCRIBE",): StatementKind(UTILITY, "DESCRIBE_TABLE", "show"),
     ("DESC",): StatementKind(UTILITY, "DESCRIBE_TABLE", "show"),
     ("CREATE", "DATABASE"): StatementKind(DDL, "CREATE_DATABASE", "definition"),

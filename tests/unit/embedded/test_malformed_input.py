@@ -191,3 +191,23 @@ def test_wrong_timestamps_are_left_out(world: World) -> None:
     assert list(world.pages(execution["QueryExecutionId"]))[1:] == [("1",), ("3",)]
     (row,) = world.athena.malformed_rows(execution["QueryExecutionId"]).samples
     assert row.line == 2
+
+
+def test_a_file_that_duckdb_left_out_is_not_taken_for_good(world: World) -> None:
+    """A condition that the catalogue can't decide, but DuckDB can by the paths: those files were never read."""
+    world.create_table()
+    world.add_events("2026-01-01", "00", "00", zipped(*GOOD))
+    world.add_events("2026-01-01", "01", "00", spoiled(event(9, customerid="abc"), b"oops"), "a.json")
+    assert world.rows("SELECT count(*) FROM events WHERE substr(hr, 2, 1) = '0'") == [("5",)]
+    for sql in ("SELECT count(*) FROM events", "SELECT count(customerid) FROM events WHERE hr = '01'"):
+        execution_id = world.run(sql)["QueryExecutionId"]
+        assert list(world.pages(execution_id))[1] == ("10" if "WHERE" not in sql else "5",)
+        assert world.athena.malformed_rows(execution_id).count == 2
+
+
+def test_a_limit_does_not_make_files_good(world: World) -> None:
+    world.create_table()
+    body = lines(*(event(n) for n in range(5000)), event(1, customerid="abc"))
+    world.add_events("2026-01-01", "00", "00", body, "a.json")
+    assert len(world.rows("SELECT service FROM events LIMIT 1")) == 1
+    assert world.rows("SELECT count(*) FROM events") == [("5000",)]
