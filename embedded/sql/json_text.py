@@ -250,6 +250,6 @@ def canonical_json(text: str) -> str:
         quick = orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError):
         return written(_sorted(whole_value(text)))
-    if _differs(quick) is None and "-0" not in text:
+    if _differs(quick) is None:
         return quick.decode()
     return written(_sorted(whole_value(text)))

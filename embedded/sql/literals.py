@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import uuid
 from datetime import date
 
 from embedded.sql import datetime_text, types
 from embedded.sql.errors import TrinoError
+from embedded.sql.json_text import MalformedJson, canonical_json
 from embedded.sql.physical import physical_type, text_literal
 from embedded.sql.time_zone import falls_in_gap, normal_zone, offset_minutes
 from embedded.sql.typed import Typed
@@ -216,34 +216,16 @@ def _day_interval(text: str, unit: str, to_unit: str | None) -> int | None:
 # --------------------------------------------------------------------------------------------- TYPE 'text'
 
 
-def canonical_json(text: str) -> str:
-    """Trino's json value of a text: no blanks, keys sorted, numbers as written. Raises ValueError."""
-    decoded = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant)
-    return _json_text(decoded)
+def json_literal(text: str) -> Typed:
+    """JSON 'text' is json_parse('text'), which only fails where it is evaluated."""
+    from embedded.sql.functions.registry import error_sql
 
-
-class _Number(str):
-    __slots__ = ()
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
-
-
-def _json_text(value: object) -> str:
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json_string(k)}:{_json_text(v)}" for k, v in sorted(value.items())) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_json_text, value)) + "]"
-    if isinstance(value, str):
-        return json_string(value)
-    return {None: "null", True: "true", False: "false"}[value]  # type: ignore[index]  # JSON has nothing else
-
-
-def json_string(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        canonical = canonical_json(text)
+    except MalformedJson:
+        message = text_literal(f"Cannot convert value to JSON: '{text}'")
+        return Typed(error_sql("INVALID_FUNCTION_ARGUMENT", message, "VARCHAR"), types.JSON)
+    return Typed(text_literal(canonical), types.JSON, canonical)
 
 
 _INTEGER_TEXT = re.compile(r"[+-]?\d+")
@@ -264,11 +246,7 @@ def typed_literal(type_name: str, text: str) -> Typed | None:
     if type_name == "varchar":
         return Typed(text_literal(text), types.VARCHAR, text)
     if type_name == "json":
-        try:
-            canonical = canonical_json(text)
-        except ValueError:
-            raise TrinoError("INVALID_LITERAL", f"'{text}' is not a valid JSON literal") from None
-        return Typed(text_literal(canonical), types.JSON, canonical)
+        return json_literal(text)
     return _scalar_literal(type_name, text)
 
 

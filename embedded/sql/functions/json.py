@@ -249,12 +249,12 @@ def _filled(template: str, text: str, found: str = "") -> str:
 
 
 emits(
-    "json_extract_scalar(varchar(x), varchar) -> varchar(x)",
-    "json_extract_scalar(json, varchar) -> varchar",
+    "json_extract_scalar(varchar(x), jsonpath) -> varchar(x)",
+    "json_extract_scalar(json, jsonpath) -> varchar",
 )(_extract_scalar)
-emits("json_extract(varchar(x), varchar) -> json", "json_extract(json, varchar) -> json")(_extract)
-scalar("json_size(varchar(x), varchar) -> bigint", "trino_json_size({0}, {1})")
-scalar("json_size(json, varchar) -> bigint", "trino_json_size({0}, {1})")
+emits("json_extract(varchar(x), jsonpath) -> json", "json_extract(json, jsonpath) -> json")(_extract)
+scalar("json_size(varchar(x), jsonpath) -> bigint", "trino_json_size({0}, {1})")
+scalar("json_size(json, jsonpath) -> bigint", "trino_json_size({0}, {1})")
 
 
 # --------------------------------------------------------------------------------------------- whole texts

@@ -198,6 +198,9 @@ def _pattern_at(tokens: list[str], at: int) -> tuple[Pattern, int]:
     if _VARIABLE.fullmatch(name):
         return Pattern(variable=name, text=name), at
     base = name
+    if name == "jsonpath":
+        # a varchar that Trino's messages call by the type it is turned into
+        return Pattern(base="varchar", text="JsonPath"), at
     if name == "interval":
         base = " ".join(tokens[at - 1 : at + 3])
         return Pattern(base=base, text=base), at + 3
