@@ -58,7 +58,8 @@ class StatementCall:
 
     @property
     def database(self) -> str:
-        return (self.execution.database or DEFAULT_DATABASE).lower()
+        # awswrangler quotes the context of its DDL: "`sales`"
+        return (self.execution.database.strip("`") or DEFAULT_DATABASE).lower()
 
     @property
     def results_folder(self) -> S3Location:
