@@ -162,8 +162,13 @@ class _Invocation:
 
     function: str
     path: JsonPath
+    path_text: str
     names: tuple[str, ...]
     types: tuple[TrinoType | None, ...]
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        return self.path_text, *self.names, *self.types
 
     def items(self, text: str, values: Sequence[str | None]) -> list[Item]:
         """Raises TrinoError JSON_INPUT_CONVERSION_ERROR or PATH_EVALUATION_ERROR."""
@@ -205,8 +210,10 @@ def _invocation(analyser: Analyser, node: tree.Call, clauses: dict[str, object])
         argument = _argument(analyser, expression, has_format, True, "JSON path parameter")
         passed[parameter_name] = argument.type
         arguments.append(argument.sql)
-    path = _path(analyser, node.arguments[1], passed)
-    return _Invocation(name, path, tuple(passed), tuple(passed.values())), arguments
+    path_node = node.arguments[1]
+    path = _path(analyser, path_node, passed)
+    path_text = str(analyser.expression(path_node).literal)
+    return _Invocation(name, path, path_text, tuple(passed), tuple(passed.values())), arguments
 
 
 def _path(analyser: Analyser, node: tree.Expression, passed: dict[str, TrinoType | None]) -> JsonPath:
@@ -228,11 +235,20 @@ def _path(analyser: Analyser, node: tree.Expression, passed: dict[str, TrinoType
 
 
 def _call(
-    analyser: Analyser, node: tree.Call, function: Callable[..., object], arguments: list[Typed], result: TrinoType
+    analyser: Analyser,
+    function: Callable[..., object],
+    arguments: list[Typed],
+    result: TrinoType,
+    told_apart_by: Sequence[object],
 ) -> str:
-    # what the function does is told apart by the call's own text: path, clauses, types
-    key = repr((node, [argument.type for argument in arguments]))
+    """A call of a closure; `told_apart_by` is all that it closes over, so that equal closures are registered once."""
+    key = repr([str(part) for part in told_apart_by])
     return python_call(analyser, function, arguments, result, null_call=True, key=key)
+
+
+def _behaviour(clause: object) -> str:
+    """A clause ON EMPTY or ON ERROR: NULL, ERROR, ...; DEFAULT whatever the expression is."""
+    return clause if isinstance(clause, str) else "DEFAULT"
 
 
 def _clauses(node: tree.Call) -> dict[str, object]:
@@ -258,7 +274,7 @@ def json_exists(analyser: Analyser, node: tree.Call) -> Typed:
                 raise
             return {"TRUE": True, "FALSE": False}.get(str(on_error))
 
-    return Typed(_call(analyser, node, exists, arguments, BOOLEAN), BOOLEAN)
+    return Typed(_call(analyser, exists, arguments, BOOLEAN, [*invocation.parts, on_error]), BOOLEAN)
 
 
 # --------------------------------------------------------------------------------------------- json_value
@@ -303,9 +319,10 @@ def json_value(analyser: Analyser, node: tree.Call) -> Typed:
     def plain(text: str | None, *values: str | None) -> str | None:
         return outcome(text, *values)[1]
 
+    told_apart_by = [*invocation.parts, returned, _behaviour(on_empty), _behaviour(on_error)]
     defaults = [clause for clause in (on_empty, on_error) if isinstance(clause, tree.Node)]
     if not defaults:
-        value = _call(analyser, node, plain, arguments, VARCHAR)
+        value = _call(analyser, plain, arguments, VARCHAR, told_apart_by)
         return Typed(_sql_of_text(analyser, value, returned, on_error == "ERROR"), returned)
     name = f"jv{node.position}_"
     cases = f"WHEN 'value' THEN {_sql_of_text(analyser, f'{name}.f1', returned, on_error == 'ERROR')}"
@@ -313,7 +330,7 @@ def json_value(analyser: Analyser, node: tree.Call) -> Typed:
         if isinstance(clause, tree.Node):
             default = _default(analyser, clause, returned, "EMPTY" if state == "empty" else "ERROR")
             cases += f" WHEN '{state}' THEN {default}"
-    bound = _call(analyser, node, outcome_row, arguments, _OUTCOME)
+    bound = _call(analyser, outcome_row, arguments, _OUTCOME, told_apart_by)
     return Typed(f"(list_transform([{bound}], lambda {name}: CASE {name}.f0 {cases} END)[1])", returned)
 
 
@@ -448,7 +465,8 @@ def json_query(analyser: Analyser, node: tree.Call) -> Typed:
             return _instead(on_error, error)
         return _instead(on_empty, _output_error("JSON path found no items"))
 
-    return _output(analyser, node, _call(analyser, node, query, arguments, VARCHAR), "JSON_QUERY")
+    told_apart_by = [*invocation.parts, wrapper, quotes, on_empty, on_error]
+    return _output(analyser, node, _call(analyser, query, arguments, VARCHAR, told_apart_by))
 
 
 def _output_error(reason: str) -> TrinoError:
@@ -480,7 +498,7 @@ def _query_text(items: list[Item], wrapper: str, omits_quotes: bool) -> str:
     return texts[0]
 
 
-def _output(analyser: Analyser, node: tree.Call, text: str, name: str) -> Typed:
+def _output(analyser: Analyser, node: tree.Call, text: str) -> Typed:
     """The JSON text as the type that RETURNING names."""
     from embedded.sql.functions.conversion import cast_sql
 
@@ -494,7 +512,7 @@ def _output(analyser: Analyser, node: tree.Call, text: str, name: str) -> Typed:
         message = f"Cannot output JSON value as {returned} using formatting JSON ENCODING {encoding}"
         raise analyser.error("TYPE_MISMATCH", message, node)
     sql = cast_sql(analyser, Typed(text, VARCHAR), returned)
-    assert sql is not None, name
+    assert sql is not None
     return Typed(sql, returned)
 
 
@@ -531,9 +549,9 @@ def json_array(analyser: Analyser, node: tree.Call) -> Typed:
         return "[" + ",".join(texts) + "]"
 
     if not arguments:
-        return _output(analyser, node, "'[]'", "JSON_ARRAY")
-    text = _call(analyser, node, array, [argument.sql for argument in arguments], VARCHAR)
-    return _output(analyser, node, text, "JSON_ARRAY")
+        return _output(analyser, node, "'[]'")
+    text = _call(analyser, array, [argument.sql for argument in arguments], VARCHAR, [*types, keeps_nulls])
+    return _output(analyser, node, text)
 
 
 @special("json_object")
@@ -561,9 +579,9 @@ def json_object(analyser: Analyser, node: tree.Call) -> Typed:
         return "{" + ",".join(f"{json_string(key)}:{members[key]}" for key in java_hash_order(members)) + "}"
 
     if not keys:
-        return _output(analyser, node, "'{}'", "JSON_OBJECT")
-    text = _call(analyser, node, an_object, [*keys, *(argument.sql for argument in arguments)], VARCHAR)
-    return _output(analyser, node, text, "JSON_OBJECT")
+        return _output(analyser, node, "'{}'")
+    values = [*keys, *(argument.sql for argument in arguments)]
+    return _output(analyser, node, _call(analyser, an_object, values, VARCHAR, [*types, keeps_nulls, is_unique]))
 
 
 def _key(analyser: Analyser, node: tree.Expression) -> Typed:
