@@ -39,13 +39,14 @@ from service.errors import Blame, QueryFailed
 from service.events import LakeEventSink, RequestEvents
 from service.executions import SqliteExecutionStore
 from service.keys import ApiKeys
-from service.model import Caller, OutputColumn
+from service.model import Caller, OutputColumn, TableDescription
 from service.ownership import LocalOwnership
 from service.places import placed
 from service.queries import QueryService, QueryServiceSettings
 from service.scheduler import SchedulerLimits
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
+from service.tables import table_description
 from service.tokens import TokenSigner, load_or_create_secret
 
 DATABASE = "data_hist"
@@ -167,8 +168,38 @@ class World:
                 label="outcome",
                 is_counter=True,
             )
+        yield from self._table_readings()
         spool = self.lake.data_dir / "spool"
         yield Reading("data_hist_spool_bytes", "Bytes of results kept for paging.", _size_bytes(spool))
+
+
+    def _table_readings(self) -> Iterable[Reading]:
+        tables = [table_description(spec, self.ledger, utc_now()) for spec in self.lake.tables.values()]
+        numbers: tuple[tuple[str, str, Callable[[TableDescription], float | None]], ...] = (
+            (
+                "data_hist_table_complete_until_seconds",
+                "Up to when nothing more is expected, in seconds since 1970, by table.",
+                lambda table: None if table.complete_until is None else table.complete_until.timestamp(),
+            ),
+            (
+                "data_hist_table_missing_partitions",
+                "Partitions of the 24 hours before complete_until that are not there, by table.",
+                lambda table: table.missing_partitions,
+            ),
+            (
+                "data_hist_table_late_bytes",
+                "Bytes that came after the allowed lateness, by table.",
+                lambda table: table.late_bytes,
+            ),
+            (
+                "data_hist_table_bad_timestamp_objects",
+                "Objects in the folders of 1970-01-01, by table.",
+                lambda table: table.bad_timestamp_object_count,
+            ),
+        )
+        for name, meaning, number in numbers:
+            values = {table.name: value for table in tables if (value := number(table)) is not None}
+            yield Reading(name, meaning, values, label="table")
 
 
 class MeteredEngine(AthenaEngine):

@@ -18,6 +18,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -114,6 +115,7 @@ class Parameters:
         for definition in definitions:
             name, place, schema = definition["name"], definition["in"], definition["schema"]
             keyword = name.lower().replace("-", "_")
+            keyword += "_" if iskeyword(keyword) else ""  # `from`
             self.keywords[name] = keyword
             self._pointers[name] = f"{place}:{name}"
             properties[name] = json_schema(schema)

@@ -16,6 +16,8 @@ from service.model import (
     DryRun,
     ExecutionListing,
     OutputColumn,
+    PartitionDescription,
+    PartitionListing,
     QueryExecution,
     QueryWarning,
     Statistics,
@@ -79,6 +81,11 @@ def execution_document(execution: QueryExecution) -> dict[str, Any]:
     if execution.columns is not None:
         document["columns"] = columns_document(execution.columns)
     document["statistics"] = {name: value for name in STATISTICS if (value := getattr(statistics, name)) is not None}
+    if execution.freshness is not None:
+        freshness = dataclasses.asdict(execution.freshness)
+        complete_until = execution.freshness.complete_until
+        freshness["complete_until"] = None if complete_until is None else timestamp(complete_until)
+        document["freshness"] = _without_none(freshness)
     if execution.warnings:
         document["warnings"] = [warning_document(warning) for warning in execution.warnings]
         document["warnings_truncated"] = execution.warnings_truncated
@@ -125,8 +132,11 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "first_partition": table.first_partition,
         "last_partition": table.last_partition,
         "missing_partition_count_24_hours": table.missing_partition_count_24_hours,
+        "missing_partitions": table.missing_partitions,
+        "late_bytes": table.late_bytes,
+        "bad_timestamp_object_count": table.bad_timestamp_object_count,
     }
-    for name in ("newest_createdtimestamp", "last_arrival_at"):
+    for name in ("newest_createdtimestamp", "last_arrival_at", "complete_until"):
         moment = getattr(table, name)
         freshness[name] = None if moment is None else timestamp(moment)
     return {
@@ -138,6 +148,25 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "partition_keys": list(table.partition_keys),
         "freshness": _without_none(freshness),
     }
+
+
+def partition_listing_document(listing: PartitionListing) -> dict[str, Any]:
+    """The contract's PartitionListing."""
+    document: dict[str, Any] = {
+        "table": listing.table,
+        "partitions": [partition_document(partition) for partition in listing.partitions],
+    }
+    if listing.paging_token is not None:
+        document["paging_token"] = listing.paging_token
+    return document
+
+
+def partition_document(partition: PartitionDescription) -> dict[str, Any]:
+    """The contract's Partition."""
+    members = dataclasses.asdict(partition)
+    return _without_none(
+        {name: timestamp(value) if isinstance(value, datetime) else value for name, value in members.items()}
+    )
 
 
 def _without_none(document: dict[str, Any]) -> dict[str, Any]:

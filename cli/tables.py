@@ -67,12 +67,12 @@ def show(
 def _documents(data_dir: Path, table: str | None = None) -> list[dict[str, Any]]:
     """The tables in the contract's own shape (GET /v0/data_hist/tables)."""
     from api.rendering import table_document
-    from cli.lake import open_lake
+    from cli.lake import now, open_lake
     from service.tables import table_description
 
     with open_lake(data_dir) as lake:
         specs = list(lake.specs.values()) if table is None else [lake.table(table)]
-        return [table_document(table_description(spec, lake.ledger)) for spec in specs]
+        return [table_document(table_description(spec, lake.ledger, now())) for spec in specs]
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:

@@ -388,6 +388,20 @@ class SqliteLedger:
                 return
             lower = rows[-1][1] + "\0"
 
+    def newest_partitions(
+        self, table: str, time_range: PartitionRange | None = None, *, limit: int, before: PartitionSpec | None = None
+    ) -> list[PartitionRecord]:
+        """At most `limit` partitions of a range, newest first; `before` is the last one seen."""
+        lower, upper = _bounds(time_range)
+        if before is not None:
+            upper = min(upper, _value_path(before))
+        rows = self._all(
+            f"SELECT {_PARTITION_COLUMNS} FROM partitions"  # noqa: S608  a constant
+            " WHERE table_name = ? AND value_path >= ? AND value_path < ? ORDER BY value_path DESC LIMIT ?",
+            (table, lower, upper, limit),
+        )
+        return [_partition_record(row) for row in rows]
+
     def partition(self, table: str, partition: PartitionSpec) -> PartitionRecord | None:
         """What is known of one partition; None when nothing is."""
         with self._lock:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from glue.ledger import Freshness, LedgerSummary, PartitionRecord
+from glue.ledger import Freshness, KnownObject, LedgerSummary, PartitionRecord
 from glue.partition_range import PartitionRange
+from glue.partition_spec import PartitionSpec
 from service.model import TableScanEstimate
 
 
@@ -27,6 +28,20 @@ class Ledger(Protocol):
 
     def freshness(self, table: str) -> Freshness:
         """How fresh and complete a table is."""
+        ...
+
+    def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
+        """The values of the newest partition at or before this one, or of the oldest at or after it."""
+        ...
+
+    def newest_partitions(
+        self, table: str, time_range: PartitionRange | None = None, *, limit: int, before: PartitionSpec | None = None
+    ) -> list[PartitionRecord]:
+        """Some partitions of a range, newest first."""
+        ...
+
+    def known_objects(self, table: str, time_range: PartitionRange | None = None) -> Iterator[KnownObject]:
+        """The recorded objects of a range, lazily."""
         ...
 
 

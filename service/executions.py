@@ -24,6 +24,7 @@ from service.errors import Blame, QueryFailure
 from service.model import (
     OutputColumn,
     QueryExecution,
+    QueryFreshness,
     QueryStatus,
     QueryWarning,
     Statistics,
@@ -246,7 +247,8 @@ CREATE TABLE IF NOT EXISTS executions (
     is_cancel_requested INTEGER NOT NULL,
     result_location TEXT,
     is_spooled INTEGER NOT NULL,
-    is_expunged INTEGER NOT NULL
+    is_expunged INTEGER NOT NULL,
+    freshness TEXT                          -- JSON
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS executions_idempotency ON executions (tenant, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
@@ -274,6 +276,9 @@ class SqliteExecutionStore:
         with self._writing():
             for statement in _SCHEMA.split(";\n"):
                 self._connection.execute(statement)
+            known = {row["name"] for row in self._connection.execute("PRAGMA table_info(executions)")}
+            if "freshness" not in known:  # a file of an earlier release
+                self._connection.execute("ALTER TABLE executions ADD COLUMN freshness TEXT")
 
     def insert(self, stored: StoredExecution) -> StoredExecution:
         row = _row(stored)
@@ -538,6 +543,12 @@ def _plan_inputs(text: str) -> PlanInputs:
     )
 
 
+def _freshness(text: str) -> QueryFreshness:
+    members = orjson.loads(text)
+    complete_until = _optional(members.pop("complete_until"), datetime.fromisoformat)
+    return QueryFreshness(complete_until, **members)
+
+
 def _failure(text: str) -> QueryFailure:
     members = orjson.loads(text)
     return QueryFailure(**{**members, "blame": Blame(members["blame"]), "suggestions": tuple(members["suggestions"])})
@@ -579,6 +590,7 @@ def _row(stored: StoredExecution) -> dict[str, object]:
         "result_location": stored.result_location,
         "is_spooled": int(stored.is_spooled),
         "is_expunged": int(execution.is_expunged),
+        "freshness": _optional(execution.freshness, lambda freshness: _json(asdict(freshness))),
     }
 
 
@@ -600,6 +612,7 @@ def _stored(row: sqlite3.Row) -> StoredExecution:
         warnings=tuple(QueryWarning(**warning) for warning in orjson.loads(row["warnings"])),
         warnings_truncated=bool(row["warnings_truncated"]),
         is_expunged=bool(row["is_expunged"]),
+        freshness=_optional(row["freshness"], _freshness),
     )
     return StoredExecution(
         execution=execution,

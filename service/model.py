@@ -132,12 +132,25 @@ class QueryWarning:
 
 
 @dataclass(frozen=True)
+class QueryFreshness:
+    """How fresh and complete the tables of a query were when it was submitted, from the partition ledger.
+
+    `complete_until` is the earliest of the tables', None where one of them has no complete partition yet;
+    `missing_partitions` and `late_bytes` are those of the partitions the query reads (glue.completeness).
+    """
+
+    complete_until: datetime | None
+    missing_partitions: int
+    late_bytes: int
+
+
+@dataclass(frozen=True)
 class QueryExecution:
     """One run of one query, as the execution store remembers it.
 
     `query` is the SQL as asked; what the engine got is not shown. `expires_at` is set at the terminal state: `ended_at`
     plus `retention_minutes`. `queue_position` counts from 1 while QUEUED here, else None. `error` is set exactly when
-    FAILED.
+    FAILED. `freshness` is None for a query that reads no table.
     """
 
     query_id: str
@@ -157,6 +170,7 @@ class QueryExecution:
     warnings_truncated: bool = False
     queue_position: int | None = None
     is_expunged: bool = False
+    freshness: QueryFreshness | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -290,3 +304,52 @@ class TableDescription:
     newest_createdtimestamp: datetime | None = None
     last_arrival_at: datetime | None = None
     missing_partition_count_24_hours: int = 0
+    complete_until: datetime | None = None
+    missing_partitions: int = 0
+    late_bytes: int = 0
+    bad_timestamp_object_count: int = 0
+
+
+@dataclass(frozen=True)
+class PartitionOffsets:
+    """What a partition holds of one Kafka partition: the first offsets of its batches, from the names of objects."""
+
+    generation: int
+    kafka_partition: int
+    object_count: int
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True)
+class PartitionDescription:
+    """A partition as GET /tables/{table}/partitions tells it. Times are moments; None is not known.
+
+    `lateness`: objects by how long after the partition's end they arrived.
+    """
+
+    partition: str
+    location: str
+    state: str
+    start: datetime
+    end: datetime
+    closes_at: datetime
+    object_count: int
+    size_bytes: int
+    late_bytes: int
+    row_count: int | None
+    minimum_createdtimestamp: datetime | None
+    maximum_createdtimestamp: datetime | None
+    first_arrival_at: datetime | None
+    last_arrival_at: datetime | None
+    lateness: Mapping[str, int]
+    kafka_offsets: tuple[PartitionOffsets, ...]
+
+
+@dataclass(frozen=True)
+class PartitionListing:
+    """Some partitions of a table, newest first; `paging_token` is None on the last page."""
+
+    table: str
+    partitions: tuple[PartitionDescription, ...]
+    paging_token: str | None

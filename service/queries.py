@@ -29,11 +29,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
+from glue.partition_range import PartitionRange
+from glue.partition_spec import PartitionSpec
 from glue.table_spec import TableSpec
 from service.changes import Changes
 from service.downloads import arrow_chunks, csv_chunks, ndjson_chunks, parquet_chunks
@@ -65,6 +67,7 @@ from service.model import (
     DryRun,
     ExecutionListing,
     Page,
+    PartitionListing,
     QueryExecution,
     QueryRequest,
     QueryStatus,
@@ -81,12 +84,13 @@ from service.running import QueryRunner
 from service.scheduler import Scheduler, SchedulerLimits
 from service.spool import SpoolBusy, SpoolReader, Spools
 from service.sql.plan import PlannedStatement, TimeRange
-from service.tables import table_description
+from service.tables import partition_descriptions, query_freshness, table_description
 from service.tokens import ListingPosition, TokenSigner
 
 _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _REMEMBERED_ENDINGS = 4096
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StatementPlanner(Protocol):
@@ -267,15 +271,63 @@ class QueryService:
 
     async def tables(self, caller: Caller) -> Sequence[TableDescription]:  # noqa: ARG002 - every caller sees every table
         """Every served table with its data dictionary and freshness."""
-        return await self._in_pool(lambda: [table_description(spec, self._ledger) for spec in self._tables.values()])
+        return await self._in_pool(
+            lambda: [table_description(spec, self._ledger, self._clock()) for spec in self._tables.values()]
+        )
 
     async def table(self, name: str, caller: Caller) -> TableDescription:  # noqa: ARG002 - as tables
         """One served table. Raises TableUnknown."""
+        return await self._in_pool(table_description, self._table_spec(name), self._ledger, self._clock())
+
+    async def partitions(
+        self,
+        name: str,
+        caller: Caller,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        limit: int = 100,
+        paging_token: str | None = None,
+    ) -> PartitionListing:
+        """Partitions of a table that hold times of [from, to), newest first.
+
+        Raises TableUnknown, InvalidPagingToken, InvalidRequest (limit 1..1000, a time outside the calendar).
+        """
+        spec = self._table_spec(name)
+        return await self._in_pool(self._partitions, spec, caller, from_ms, to_ms, limit, paging_token)
+
+    def _table_spec(self, name: str) -> TableSpec:
         spec = self._tables.get(name.lower())
         if spec is None:
             suggestions = get_close_matches(name.lower(), self._tables, n=3)
             raise TableUnknown(f"there is no table {name!r}", name=name, suggestions=suggestions)
-        return await self._in_pool(table_description, spec, self._ledger)
+        return spec
+
+    def _partitions(
+        self,
+        spec: TableSpec,
+        caller: Caller,
+        from_ms: int | None,
+        to_ms: int | None,
+        limit: int,
+        paging_token: str | None,
+    ) -> PartitionListing:
+        if not 1 <= limit <= 1000:
+            raise InvalidRequest("limit must be from 1 to 1000", field="limit")
+        listing = f"{spec.name}/{from_ms}/{to_ms}"
+        scheme = spec.layout.scheme
+        time_range = PartitionRange.covering(_moment(from_ms, "from"), _moment(to_ms, "to"), scheme=scheme)
+        before = None
+        if paging_token is not None:
+            start_ms = self._signer.partitions_position(paging_token, tenant=caller.tenant, listing=listing)
+            before = PartitionSpec.from_milliseconds(start_ms, scheme=scheme)
+        found = self._ledger.newest_partitions(spec.name, time_range, limit=limit + 1, before=before)
+        shown = partition_descriptions(spec, self._ledger, found[:limit], self._clock())
+        token = None
+        if len(found) > limit:
+            start_ms = (shown[-1].start - _EPOCH) // timedelta(milliseconds=1)
+            token = self._signer.partitions_token(start_ms, tenant=caller.tenant, listing=listing)
+        return PartitionListing(spec.name, shown, token)
 
     def problems(self) -> Sequence[str]:
         """Why the service is not ready, in words; empty when it is. Cheap: for GET /health/ready."""
@@ -352,6 +404,7 @@ class QueryService:
             retention_minutes=request.retention_minutes,
             submitted_at=self._clock(),
             statistics=_planned_statistics(estimates),
+            freshness=query_freshness(self._tables, self._ledger, planned.tables, self._clock()),
         )
         return StoredExecution(
             execution=execution,
@@ -698,6 +751,19 @@ def _is_query_id(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+def _moment(milliseconds: int | None, field: str) -> datetime | None:
+    """Raises InvalidRequest for a time outside the calendar, or so near its end that it cannot be compared."""
+    if milliseconds is None:
+        return None
+    try:
+        moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        moment = None
+    if moment is None or not 2 <= moment.year <= 9998:
+        raise InvalidRequest("is not a time of the years 2 to 9998", field=field)
+    return moment
 
 
 def _check_request(request: QueryRequest) -> None:

@@ -4,6 +4,7 @@ so.
     token   = base64url(kind | fields | MAC), no padding, at most 59 characters (the contract allows 1024)
     result  = kind 1 | row number u64 | byte offset u64          bound to tenant and query id
     listing = kind 2 | submitted_at in us u64 | query id 16 B    bound to tenant and status filter
+    partitions = kind 3 | start of the last one in ms i64        bound to tenant, table and range
     MAC     = first 16 bytes of HMAC-SHA256(secret, kind | fields | what it is bound to)
 
 What a token is bound to is part of the MAC and not of the token, so a token of another tenant or query is simply not
@@ -30,8 +31,10 @@ SECRET_BYTES = 32
 MAC_BYTES = 16
 _RESULT = struct.Struct(">BQQ")
 _LISTING = struct.Struct(">BQ16s")
+_PARTITIONS = struct.Struct(">Bq")
 _KIND_RESULT = 1
 _KIND_LISTING = 2
+_KIND_PARTITIONS = 3
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,16 @@ class TokenSigner:
         fields = self._verified(token, _LISTING.size, _KIND_LISTING, tenant, status)
         _, submitted_at_us, query_id = _LISTING.unpack(fields)
         return ListingPosition(submitted_at_us, str(UUID(bytes=query_id)))
+
+    def partitions_token(self, start_ms: int, *, tenant: str, listing: str) -> str:
+        """The token of the page of partitions before the one that starts then; `listing` names table and range."""
+        return self._signed(_PARTITIONS.pack(_KIND_PARTITIONS, start_ms), tenant, listing)
+
+    def partitions_position(self, token: str, *, tenant: str, listing: str) -> int:
+        """Where the last page of partitions ended, in ms since 1970. Raises InvalidPagingToken."""
+        fields = self._verified(token, _PARTITIONS.size, _KIND_PARTITIONS, tenant, listing)
+        start_ms: int = _PARTITIONS.unpack(fields)[1]
+        return start_ms
 
     def _mac(self, fields: bytes, tenant: str, bound_to: str) -> bytes:
         mac = self._base.copy()

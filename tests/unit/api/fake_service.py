@@ -38,7 +38,11 @@ from service.model import (
     ExecutionListing,
     OutputColumn,
     Page,
+    PartitionDescription,
+    PartitionListing,
+    PartitionOffsets,
     QueryExecution,
+    QueryFreshness,
     QueryRequest,
     QueryStatus,
     Statistics,
@@ -116,6 +120,7 @@ class FakeQueryService(QueryService):
             columns=COLUMNS if status is QueryStatus.FINISHED and not failure else None,
             statistics=Statistics(rows_total=ROWS, data_scanned_bytes=0),
             error=failure,
+            freshness=QueryFreshness(NOW, 2, 3),
         )
         if request.idempotency_key is not None:
             same = dataclasses.replace(request, wait_seconds=0)
@@ -210,6 +215,27 @@ class FakeQueryService(QueryService):
         return TableDescription(
             name, "data_hist", "events of all services", "s3://data-hist-lake/secor/events/", (column,), ("dt",)
         )
+
+    async def partitions(
+        self,
+        name: str,
+        caller: Caller,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        limit: int = 100,
+        paging_token: str | None = None,
+    ) -> PartitionListing:
+        await self.table(name, caller)
+        if paging_token is not None:
+            raise InvalidPagingToken("not a token of this listing")
+        offsets = PartitionOffsets(1, 0, 1, 0, 0)
+        partition = PartitionDescription(
+            "dt=2026-11-22/hr=09/min=59", "s3://data-hist-lake/secor/events/dt=2026-11-22/hr=09/min=59/", "CLOSED",
+            NOW - timedelta(minutes=1), NOW, NOW + timedelta(minutes=65), 1, 10, 0, None, None, None, NOW, NOW,
+            {"in_time": 1, "more": 0}, (offsets,),
+        )  # fmt: skip
+        return PartitionListing(name, (partition,)[:limit], None)
 
     def problems(self) -> Sequence[str]:
         return self.troubles

@@ -120,6 +120,7 @@ def test_a_table_is_told_in_members_of_the_contract_only() -> None:
             newest_createdtimestamp=NOW,
             last_arrival_at=NOW,
             missing_partition_count_24_hours=3,
+            complete_until=NOW,
         )
     )
     properties = schema("Table")["properties"]
