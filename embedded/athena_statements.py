@@ -199,6 +199,9 @@ class StatementRunner:
         outcome = family(call, path)
         if outcome.columns:
             write_object(path.with_name(path.name + ".metadata"), metadata_object(call.execution.id, outcome.columns))
+        publish = getattr(self._store, "publish", None)
+        if publish is not None:
+            publish()
         return outcome
 
     def resolved_kind(self, sql: str, kind: StatementKind, work_group: str) -> StatementKind:

@@ -64,7 +64,11 @@ class StoredObject(Protocol):
 
 
 class ObjectStore(Protocol):
-    """The part of the embedded S3 that the embedded Athena leans on. `root` is the folder all buckets lie in."""
+    """The part of the embedded S3 that the embedded Athena leans on. `root` is the folder all buckets lie in.
+
+    A store of objects that lie elsewhere (`RemoteStore`) also has `fetch(paths)`, called before files are read, and
+    `publish()`, called when a statement has written its objects.
+    """
 
     @property
     def root(self) -> Path: ...

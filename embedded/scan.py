@@ -231,7 +231,11 @@ class ScanPlanner:
     def plan(self, scan: TableScan, glue_table: Mapping[str, Any]) -> PlannedScan:
         """Raises TrinoError when the table can't be read."""
         table = ScannedTable.of(scan.database, glue_table)
-        return PlannedScan(scan, table, tuple(self._files(scan, table)))
+        files = tuple(self._files(scan, table))
+        fetch = getattr(self._store, "fetch", None)
+        if fetch is not None:
+            fetch([found.file.path for found in files])
+        return PlannedScan(scan, table, files)
 
     def _files(self, scan: TableScan, table: ScannedTable) -> Iterator[ScanFile]:
         if not table.partition_keys:

@@ -67,7 +67,8 @@ def test_a_killed_endpoint_ends_honestly(tmp_path: Path) -> None:
         assert status["AthenaError"]["Retryable"] is True
         rows = athena.get_query_results(QueryExecutionId=done)["ResultSet"]["Rows"]
         assert [row["Data"][0]["VarCharValue"] for row in rows] == ["a", "7"]
-        again = athena.start_query_execution(QueryString="SELECT 8 AS a", ResultConfiguration=OUTPUT)["QueryExecutionId"]
+        sql = "SELECT 8 AS a"
+        again = athena.start_query_execution(QueryString=sql, ResultConfiguration=OUTPUT)["QueryExecutionId"]
         ended(athena, again, states=("SUCCEEDED",))
         assert set(athena.list_query_executions()["QueryExecutionIds"]) == {done, running, again}
     finally:
