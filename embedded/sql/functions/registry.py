@@ -19,6 +19,7 @@ and Python functions follow it unless `null_call=True`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -507,7 +508,8 @@ def special_form(name: str) -> Callable[[Analyser, tree.Call], Typed] | None:
 def names_by_kind() -> dict[str, set[str]]:
     """Names of all functions: scalar, aggregate, window, and special forms whose arguments are not plain values."""
     load()
-    names: dict[str, set[str]] = {"scalar": set(), "aggregate": set(), "window": set(), "special form": set(_specials)}
+    forms = set(_specials) - _refused
+    names: dict[str, set[str]] = {"scalar": set(), "aggregate": set(), "window": set(), "special form": forms}
     for name, overloads in _functions.items():
         for function in overloads:
             names[function.kind].add(name)
@@ -1040,14 +1042,11 @@ def _owned(call: str, arguments: Sequence[str], result: str) -> str:
 
 def _batched(answer: Callable[..., object], result_type: str, arity: int) -> Callable[..., object]:
     """`answer`, a function of one row, over Arrow columns."""
-    arrow_type: Any = None
+    import pyarrow  # slow to import, and most queries need no Python
+
+    arrow_type: Any = _arrow_type(result_type)
 
     def answers(*columns: Any) -> object:
-        nonlocal arrow_type
-        import pyarrow  # slow to import, and most queries need no Python
-
-        if arrow_type is None:
-            arrow_type = _arrow_type(result_type)
         found = [answer(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
         return pyarrow.array(found, type=arrow_type)
 
@@ -1056,6 +1055,7 @@ def _batched(answer: Callable[..., object], result_type: str, arity: int) -> Cal
     return answers
 
 
+@functools.cache
 def _arrow_type(physical: str) -> object:
     import duckdb
 
