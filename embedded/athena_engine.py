@@ -16,8 +16,9 @@ from typing import Protocol
 
 import duckdb
 
+from embedded.sql.catalogue import Translation
 from embedded.sql.physical import text_literal
-from embedded.sql.translation import install
+from embedded.sql.translation import install, prepare
 
 
 class Cancelled(Exception):
@@ -154,6 +155,15 @@ class DuckEngine:
         self._connection.execute(f"SET allowed_directories = [{folders}]")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
+        self._preparing = threading.Lock()
+
+    def prepare(self, translation: Translation) -> None:
+        """Registers the Python functions the query needs, on the instance's own connection.
+
+        Never on a query's cursor: DuckDB shares the function with every cursor and frees it with the one that made it.
+        """
+        with self._preparing:
+            prepare(self._connection, translation)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         return self._connection.cursor()

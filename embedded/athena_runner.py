@@ -34,7 +34,7 @@ from embedded.sql.catalogue import Column, TableScan, Translation
 from embedded.sql.errors import TrinoError
 from embedded.sql.physical import physical_type, quoted
 from embedded.sql.runtime_errors import trino_error
-from embedded.sql.translation import prepare, text_query, translate
+from embedded.sql.translation import text_query, translate
 from embedded.statements.catalogue_access import CatalogueAccess
 from embedded.statements.view_text import view_of
 
@@ -218,7 +218,7 @@ class QueryRunner:
         cursor = self._engine.cursor()
         try:
             run.use(cursor)
-            prepare(cursor, replace(planned.translation, functions=planned.functions))
+            self._engine.prepare(replace(planned.translation, functions=planned.functions))
             for _ in range(_MAXIMUM_ATTEMPTS):
                 reading = self._verdicts.reading(planned.scans, cursor, run.check)
                 relations = planned.with_clause(reading.relations)

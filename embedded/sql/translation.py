@@ -89,7 +89,11 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, translation: Translation) -> None:
-    """Registers the Python functions a translation needs and this DuckDB instance does not have yet."""
+    """Registers the Python functions a translation needs and this DuckDB instance does not have yet.
+
+    `connection` must live as long as the instance: a function dies with the connection that registered it, also for
+    the cursors that call it. Not for several threads at once.
+    """
     if translation.functions:
         from embedded.sql.functions import registry
 

@@ -1,0 +1,63 @@
+"""Python functions are shared by all queries of an instance and outlive the query that first needed them."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from embedded.athena_engine import DuckEngine
+from embedded.sql.translation import text_query, translate
+from tests.sql_executor import EmptyCatalogue
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+QUERIES = {
+    "SELECT reverse('abc')": "cba",
+    "SELECT regexp_replace('1a', '[a-z]', 'x')": "1x",
+    "SELECT word_stem('running')": "run",
+    "SELECT to_base(255, 16)": "ff",
+    "SELECT levenshtein_distance('kitten', 'sitting')": "3",
+}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> DuckEngine:
+    return DuckEngine(readable_folders=[tmp_path], temporary_folder=tmp_path / "temporary", memory_limit="500MB")
+
+
+def answer(engine: DuckEngine, sql: str) -> str:
+    translation = translate(sql, EmptyCatalogue(), database="default", now=NOW)
+    cursor: duckdb.DuckDBPyConnection = engine.cursor()
+    try:
+        engine.prepare(translation)
+        row = cursor.execute(text_query(translation)).fetchone()
+    finally:
+        cursor.close()
+    assert row is not None
+    return str(row[0])
+
+
+def test_a_function_outlives_the_query_that_first_needed_it(engine: DuckEngine) -> None:
+    for sql, expected in [*QUERIES.items(), *QUERIES.items()]:
+        assert answer(engine, sql) == expected
+
+
+def test_queries_beside_each_other_share_functions(engine: DuckEngine) -> None:
+    wrong: list[tuple[str, str]] = []
+
+    def work() -> None:
+        for _ in range(5):
+            for sql, expected in QUERIES.items():
+                found = answer(engine, sql)
+                if found != expected:
+                    wrong.append((sql, found))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
