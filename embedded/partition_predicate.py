@@ -27,7 +27,7 @@ NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 UNKNOWN = None
 
 
-class _Undecidable(Exception):  # noqa: N818 - a state, not an error
+class _Undecidable(Exception):
     """A part of the predicate that only the query engine can evaluate."""
 
 

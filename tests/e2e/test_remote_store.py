@@ -48,7 +48,8 @@ def test_queries_and_writes_over_a_remote_lake(lake: World, tmp_path: Path) -> N
             execution = here.run("SELECT customerid FROM events WHERE dt = '2026-01-02'")
             assert here.athena.malformed_rows(execution["QueryExecutionId"]).count == 1
             assert lake.result_object(execution) == b'"customerid"\n"11007"\n'
-            here.rows(f"CREATE TABLE made WITH (external_location = 's3://{LAKE}/made/') AS SELECT dt, customerid FROM events")
+            place = f"external_location = 's3://{LAKE}/made/'"
+            here.rows(f"CREATE TABLE made WITH ({place}) AS SELECT dt, customerid FROM events")
             assert here.rows("SELECT count(*) FROM made") == [("4",)]
             assert len(list(lake.s3.list_files(LAKE, "made/"))) == 1
             assert lake.rows("SELECT count(*) FROM made") == [("4",)]

@@ -1,7 +1,5 @@
 """Workgroups, their limits, tags, named queries and prepared statements of the embedded Athena."""
 
-
-
 from __future__ import annotations
 
 import pytest
