@@ -19,6 +19,7 @@ and Python functions follow it unless `null_call=True`.
 
 from __future__ import annotations
 
+import decimal
 import functools
 import hashlib
 import importlib
@@ -40,12 +41,14 @@ from embedded.sql.types import (
     can_coerce,
     char,
     common_super_type,
-    decimal,
     decimal_of,
     is_comparable,
     is_orderable,
     row,
     varchar,
+)
+from embedded.sql.types import (
+    decimal as decimal_type,
 )
 
 if TYPE_CHECKING:
@@ -393,7 +396,7 @@ def _substitute(pattern: Pattern, bindings: Bindings) -> TrinoType:
         default = {"char": 1, "decimal": 0}.get(pattern.base, 0)
         numbers = [part if isinstance(part, int) else bindings.get(part, default) for part in pattern.numbers]
         if pattern.base == "decimal":
-            return decimal(max(1, numbers[0]), numbers[1])
+            return decimal_type(max(1, numbers[0]), numbers[1])
         if pattern.base == "char":
             return char(numbers[0])
         return TrinoType(pattern.base, tuple(numbers))
@@ -994,6 +997,10 @@ def _floats_as_text(value: object) -> object:
     return value
 
 
+#: Python's own context keeps 28 digits, and each thread of DuckDB starts with it; Trino's decimals have 38.
+_WIDE = decimal.Context(prec=800)
+
+
 def _adapted(function: PythonFunction) -> Callable[..., object]:
     """The function as DuckDB calls it: any number of arguments, NULL in - NULL out unless `null_call`, NaN kept.
 
@@ -1004,7 +1011,8 @@ def _adapted(function: PythonFunction) -> Callable[..., object]:
     def answer(*arguments: object) -> object:
         if not null_call and None in arguments:
             return None
-        found = call(*arguments)
+        with decimal.localcontext(_WIDE):
+            found = call(*arguments)
         return _floats_as_text(found) if has_floats else found
 
     # DuckDB counts the parameters of the signature
@@ -1047,7 +1055,8 @@ def _batched(answer: Callable[..., object], result_type: str, arity: int) -> Cal
     arrow_type: Any = _arrow_type(result_type)
 
     def answers(*columns: Any) -> object:
-        found = [answer(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+        with decimal.localcontext(_WIDE):
+            found = [answer(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
         return pyarrow.array(found, type=arrow_type)
 
     places = [inspect.Parameter(f"a{index}", _POSITIONAL) for index in range(arity)]

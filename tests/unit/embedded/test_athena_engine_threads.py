@@ -61,3 +61,15 @@ def test_queries_beside_each_other_share_functions(engine: DuckEngine) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_decimals_keep_their_digits_in_every_thread(engine: DuckEngine) -> None:
+    """Python's own decimal context, with which every thread starts, keeps 28 digits."""
+    found: list[str] = []
+    thread = threading.Thread(
+        target=lambda: found.append(answer(engine, "SELECT parse_data_size('69175290276410818560EB')"))
+    )
+    thread.start()
+    thread.join()
+    found.append(answer(engine, "SELECT format('%.2f', DECIMAL '123456789012345678901234567890123456.75')"))
+    assert found == ["79753679747094952374228423616820674560", "123456789012345678901234567890123456.75"]
