@@ -131,6 +131,6 @@ def _document(key: ApiKey) -> dict[str, Any]:
         "tenant": key.tenant,
         "customers": None if key.customers is None else sorted(key.customers),
         "scopes": sorted(key.scopes),
-        "created_at": key.created_at.isoformat().replace("+00:00", "Z"),
-        "revoked_at": key.revoked_at and key.revoked_at.isoformat().replace("+00:00", "Z"),
+        "created_at": key.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "revoked_at": key.revoked_at and key.revoked_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }

@@ -86,10 +86,11 @@ def _end(failure: Failure, wants_json: bool) -> int:
 
 
 def _usage_failure(fault: Any) -> Failure:
-    message = fault.format_message()
+    message = fault.format_message().replace(": Value error, ", ": ")
     context = getattr(fault, "ctx", None)
     if message and context is not None:
-        message = f"{message.rstrip('.')}. See {context.command_path} --help"
+        message = message if message.endswith("?") else f"{message.rstrip('.')}."
+        message += f" See {context.command_path} --help"
     return Failure(message, members={"usage": context.get_usage()} if context is not None else None)
 
 

@@ -39,20 +39,50 @@ def say(text: str) -> None:
 def write_table(
     columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]], *, title: str | None = None
 ) -> None:
-    """A table on standard output. `columns` are (heading, is it a number); cells are plain text, no markup."""
+    """A table on standard output. `columns` are (heading, is it a number); cells are plain text, no markup.
+
+    On a terminal that is too narrow to keep short cells whole, each row is a block of `heading  cell` lines instead.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for heading, is_number in columns:
-        table.add_column(Text(heading), justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+    cells = [tuple(row) for row in rows]
     width = None if sys.stdout.isatty() else 10_000  # into a file or a pipe nothing is folded
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    widths = [max([len(name), *(len(row[at]) for row in cells)]) for at, (name, _) in enumerate(columns)]
+    least = sum(min(each, _FOLDED_WIDTH) + 3 for each in widths)
+    if cells and least > console.width:
+        _write_blocks([name for name, _ in columns], cells)
+        return
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False
+    )
+    for (heading, is_number), each in zip(columns, widths, strict=True):
+        is_short = each <= _FOLDED_WIDTH
+        table.add_column(
+            Text(heading),
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=is_short,
+            min_width=min(each, _FOLDED_WIDTH),
+        )
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
     sys.stdout.flush()
+
+
+_FOLDED_WIDTH = 30  # cells up to this many characters are never folded
+
+
+def _write_blocks(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    longest = max(map(len, headings))
+    for number, row in enumerate(rows, start=1):
+        write_text(f"-- row {number}")
+        for heading, cell in zip(headings, row, strict=True):
+            write_text(f"{heading.ljust(longest)}  {cell}")
 
 
 def shown_bytes(size_bytes: int | float) -> str:

@@ -104,7 +104,8 @@ def _run(client: Client, sql: str, members: Mapping[str, Any]) -> dict[str, Any]
         raise
     progress.end(execution)
     for warning in execution.get("warnings", []):
-        say(f"warning: {warning.get('detail') or warning.get('code')}")
+        place = ":".join(str(warning[name]) for name in ("object", "line") if name in warning)
+        say(f"warning: {place + ': ' if place else ''}{warning.get('detail') or warning.get('code')}")
     if not execution["has_result"]:
         error = execution.get("error") or {}
         detail = error.get("detail") or f"the query was {execution['status'].lower()}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,10 +33,21 @@ def serve(
     options = (("host", host), ("port", port), ("data_dir", data_dir))
     given: dict[str, Any] = {name: value for name, value in options if value is not None}
     try:
-        serve_settings(replace(Settings.from_environment(), **given), on_listening=_say_what_to_try)
+        settings = replace(Settings.from_environment(), **given)
+        _require_free(settings.host, settings.port)
+        serve_settings(settings, on_listening=_say_what_to_try)
     except SettingsError as error:
         raise Failure(str(error), code="InvalidSettings") from error
     return 0
+
+
+def _require_free(host: str, port: int) -> None:
+    """Ends the command when the address cannot be listened on: a sentence now instead of a log line later."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        hint = "; --port takes another one" if error.errno == errno.EADDRINUSE else ""
+        raise Failure(f"cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}{hint}") from error
 
 
 def _say_what_to_try(url: str) -> None:
