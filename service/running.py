@@ -45,6 +45,7 @@ from service.spool import SpoolBusy, Spools, SpoolWriter
 from service.transcoding import Transcoder
 
 _LOG = logging.getLogger(__name__)
+_UNREADABLE = "the row cannot be read, so whose it is cannot be told: what is wrong in it is shown to operators only"
 
 
 class RunOutcome(Enum):
@@ -57,7 +58,7 @@ class RunOutcome(Enum):
     GIVEN_BACK = auto()
 
 
-class _Stopping(Exception):  # noqa: N818 - a state: the service closes
+class _Stopping(Exception):
     pass
 
 
@@ -252,7 +253,7 @@ class QueryRunner:
 
     def _collected(self, stored: StoredExecution, ended: EngineExecution) -> RunOutcome:
         """Spools the result; FINISHED is recorded as soon as the first page can be had."""
-        malformed = self._engine.malformed_rows(ended.engine_id)
+        malformed = _as_shown_to(stored, self._engine.malformed_rows(ended.engine_id))
         statistics = replace(
             self._statistics(stored, ended.statistics), rows_malformed=malformed.count, progress_percent=100.0
         )
@@ -346,3 +347,12 @@ def output_columns(told: Sequence[OutputColumn], stored: StoredExecution) -> tup
             type_text = planned[index].type
         columns.append(OutputColumn(name, type_text))
     return tuple(columns)
+
+
+def _as_shown_to(stored: StoredExecution, malformed: MalformedRows) -> MalformedRows:
+    """What the caller may know of rows that nobody can tell the tenant of: where they are, not what is in them."""
+    inputs = stored.plan_inputs
+    if inputs is not None and inputs.customers is None:
+        return malformed
+    warnings = tuple(replace(warning, detail=_UNREADABLE) for warning in malformed.warnings)
+    return replace(malformed, warnings=warnings)

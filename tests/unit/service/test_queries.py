@@ -25,7 +25,7 @@ from service.errors import (
     TableUnknown,
     TooManyQueries,
 )
-from service.model import DownloadFormat, QueryRequest, QueryStatus
+from service.model import OPERATOR, DownloadFormat, QueryRequest, QueryStatus
 from service.queries import QueryService
 from service.scheduler import SchedulerLimits
 from service.sql.plan import PlannedTable
@@ -447,6 +447,20 @@ def test_malformed_rows_warn_or_in_strict_mode_refuse(world: World, serve: Serve
     assert lenient.warnings_truncated
     assert strict.status is QueryStatus.FAILED
     assert (strict.error.code, strict.error.blame) == ("MalformedRows", Blame.USER)
+
+
+def test_what_is_in_a_malformed_row_is_told_to_operators_only(world: World, serve: Serve) -> None:
+    """Nobody knows whose row it is."""
+    reason = "column createdtimestamp: expected bigint, found 's3cret'"
+    world.athena.default = answer(malformed=Malformed(1, [MalformedRow("s3://lake/x.gz", 7, reason)], False))
+
+    async def use(service: QueryService) -> Any:
+        return [await service.submit(QueryRequest("a", wait_seconds=10), caller) for caller in (ALICE, OPERATOR)]
+
+    bound, operator = serve(use)
+    assert [(warning.object, warning.line) for warning in bound.warnings] == [("s3://lake/x.gz", 7)]
+    assert "s3cret" not in bound.warnings[0].detail
+    assert operator.warnings[0].detail == reason
 
 
 def test_statements_without_a_csv_are_read_by_calls(world: World, serve: Serve) -> None:
