@@ -172,7 +172,6 @@ class World:
         spool = self.lake.data_dir / "spool"
         yield Reading("data_hist_spool_bytes", "Bytes of results kept for paging.", _size_bytes(spool))
 
-
     def _table_readings(self) -> Iterable[Reading]:
         tables = [table_description(spec, self.ledger, utc_now()) for spec in self.lake.tables.values()]
         numbers: tuple[tuple[str, str, Callable[[TableDescription], float | None]], ...] = (
@@ -214,7 +213,7 @@ class MeteredEngine(AthenaEngine):
         return ended
 
 
-class _CannotDescribe(Exception):  # noqa: N818 - a state between describing and planning, never an error of a request
+class _CannotDescribe(Exception):
     def __init__(self, error: TrinoError, engine_sql: str) -> None:
         super().__init__(str(error))
         self.error = error

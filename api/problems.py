@@ -5,8 +5,6 @@ and a test refuses a ServiceError that has no row. `type` is /v0/problems/<code 
 service. What is not in the table is our fault: 500, the cause in the log under the request's id and nowhere else.
 """
 
-# ruff: noqa: N818 - the class names are the codes of the contract
-
 from __future__ import annotations
 
 import re

@@ -29,11 +29,11 @@ _AGAIN_LATER = (429, 503)
 _TIMEOUT = httpx.Timeout(10.0, read=LONG_POLL_SECONDS + 40.0)
 
 
-class NotReachable(Exception):  # noqa: N818  named as the errors of service are
+class NotReachable(Exception):
     """Nobody answers at this address, or not in time."""
 
 
-class ServiceProblem(Exception):  # noqa: N818  named as the errors of service are
+class ServiceProblem(Exception):
     """The service answered with a problem document. `status` is the HTTP status, `document` the problem."""
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cli.exit_codes import ExitCode
 
 
-class Failure(Exception):  # noqa: N818  named as the errors of service are
+class Failure(Exception):
     """Ends the command. `code` is one word (as in the contract's problems), `members` go beside it into the JSON."""
 
     def __init__(

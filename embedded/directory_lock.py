@@ -18,7 +18,7 @@ LOCK_NAME = "athena.lock"
 _RETRY_SECONDS = 0.1
 
 
-class DirectoryInUse(Exception):  # noqa: N818 - says what is, and is shown to the user as it is
+class DirectoryInUse(Exception):
     """Another process serves this data directory."""
 
     def __init__(self, directory: Path, process: str) -> None:

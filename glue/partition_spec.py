@@ -33,7 +33,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ASCII_VALUE = re.compile(r"[0-9A-Za-z_.:+\-]+")
 
 
-class InvalidPartition(ValueError):  # noqa: N818  named as the errors of service are
+class InvalidPartition(ValueError):
     """A path or a list of values that no writer with this scheme could have produced; says which part and why."""
 
 

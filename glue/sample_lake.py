@@ -46,7 +46,7 @@ _NAMES = ("ada", "barbara", "claude", "dennis", "edsger", "frances", "grace", "h
 _JOBS = ("compact-lake", "rotate-keys", "send-invoices", "expire-results", "rebuild-index")
 
 
-class SampleFailed(Exception):  # noqa: N818  named as the errors of service are
+class SampleFailed(Exception):
     """The sample lake could not be made; says why."""
 
 

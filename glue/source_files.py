@@ -49,7 +49,7 @@ _GZIP_ERRORS: Any = (zlib.error, isal_zlib.error, igzip.BadGzipFile)  # isal's s
 _PARQUET_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
-class SourceFault(Exception):  # noqa: N818  named as the errors of service are
+class SourceFault(Exception):
     """The file as a whole cannot be read (any further); says where and why."""
 
 

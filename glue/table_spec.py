@@ -30,7 +30,7 @@ _OPENX_SERDE: Mapping[str, str] = {"ignore.malformed.json": "true", "case.insens
 SPEC_HASH_PARAMETER = "data_hist.spec"
 
 
-class InvalidTableSpec(ValueError):  # noqa: N818  named as the errors of service are
+class InvalidTableSpec(ValueError):
     """A table's YAML that cannot be meant; says which file and what."""
 
 

@@ -14,15 +14,15 @@ from service.errors import QueryFailure
 from service.model import OutputColumn, QueryStatus, QueryWarning, Statistics
 
 
-class EngineBusy(Exception):  # noqa: N818 - a state of the engine that the queue waits out, never an error of a request
+class EngineBusy(Exception):
     """The engine runs as many queries as it may; the query stays in our queue and is tried again."""
 
 
-class EngineExecutionLost(Exception):  # noqa: N818 - as above: the scheduler decides what it means
+class EngineExecutionLost(Exception):
     """The engine does not know this execution (any more): it restarted, or the id is older than its history."""
 
 
-class EngineClosed(Exception):  # noqa: N818 - as above
+class EngineClosed(Exception):
     """The engine was closed while somebody waited; the execution itself goes on and can be re-attached to."""
 
 

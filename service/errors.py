@@ -29,8 +29,6 @@
 together.
 """
 
-# ruff: noqa: N818 - the class names are the codes of the contract, which says ColumnNotFound, not ColumnNotFoundError
-
 from __future__ import annotations
 
 from collections.abc import Sequence

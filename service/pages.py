@@ -20,7 +20,7 @@ from service.spool import ROW_END, SpoolReader
 from service.tokens import ResultPosition, TokenSigner
 
 
-class PageNotReady(Exception):  # noqa: N818 - a state: the rows asked for are still being spooled
+class PageNotReady(Exception):
     """The spool does not reach as far as this page yet."""
 
 

@@ -21,7 +21,7 @@ LARGEST_BLOCK_BYTES = 256 * 2**20
 """A row must fit in a block; Athena's own limit of a row is 32 MB, and text in CSV can double it."""
 
 
-class ResultUnreadable(Exception):  # noqa: N818 - becomes a QueryFailed with blame at the use case
+class ResultUnreadable(Exception):
     """The result object is not the CSV that its columns promise."""
 
 

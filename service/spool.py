@@ -33,7 +33,7 @@ _OFFSET = struct.Struct("<Q")
 _OPEN_READERS = 64
 
 
-class SpoolBusy(Exception):  # noqa: N818 - a state, never an error of a request: somebody else writes this spool
+class SpoolBusy(Exception):
     """Another thread or process is writing this spool."""
 
 
