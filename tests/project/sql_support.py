@@ -15,7 +15,18 @@ DOCUMENT = ROOT / "docs" / "sql-support.md"
 BEGIN, END = "<!-- functions: written by tests/project/sql_support.py -->", "<!-- end of functions -->"
 #: Grammar rather than functions: the parser knows them.
 _GRAMMAR = frozenset(
-    ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "extract", "normalize", "trim", "try_cast", "nullif"]
+    [
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+        "extract",
+        "normalize",
+        "trim",
+        "try_cast",
+        "nullif",
+    ]
 )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import sql_support
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 LINK = re.compile(r"\[[^\]]+\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
@@ -54,3 +56,9 @@ def test_no_file_names_this_machine() -> None:
     ]
     needle = "/" + "work" + "/"
     assert [str(path.relative_to(ROOT)) for path in tracked if needle in path.read_text()] == []
+
+
+def test_the_sql_matrix_lists_what_the_registry_has() -> None:
+    """When this fails: python -m tests.project.sql_support."""
+    document = sql_support.DOCUMENT.read_text(encoding="utf-8")
+    assert document == sql_support.written(document)
