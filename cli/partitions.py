@@ -1,14 +1,21 @@
-"""`data-hist partitions`: what the catalogue knows of the lake."""
+"""`data-hist partitions`: what catalogue and ledger know of the lake, whether it is true, and why there are no rows."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.exit_codes import ExitCode
+from cli.failure import Failure
 from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from cli.output import counted, say, write_json, write_text
+from cli.output import counted, say, shown_bytes, write_json, write_table, write_text
+
+if TYPE_CHECKING:  # what commands need at run time they import themselves: help is quick
+    from glue.partition_range import PartitionRange
+    from glue.table_spec import TableSpec
 
 app = typer.Typer(help="What the catalogue knows of the lake.", no_args_is_help=True)
 
@@ -47,3 +54,222 @@ def register(
             f" {report.foreign_count:,} foreign"
         )
     return int(exit_code)
+
+
+From = Annotated[str | None, typer.Option("--from", help="Only partitions that hold times at or after this (UTC).")]
+To = Annotated[str | None, typer.Option("--to", help="Only partitions that hold times before this (UTC).")]
+MAXIMUM_LINES = 100
+
+
+@app.command()
+def status(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Most partitions to show.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """Show how complete a table is, and the state of its newest partitions."""
+    from api.rendering import partition_document, table_document
+    from cli.lake import now, open_lake
+    from service.tables import partition_descriptions, table_description
+
+    with open_lake(data_dir) as lake:
+        spec, moment = lake.table(table), now()
+        records = lake.ledger.newest_partitions(spec.name, _range(spec, from_text, to_text), limit=limit)
+        freshness = table_document(table_description(spec, lake.ledger, moment))["freshness"]
+        partitions = [partition_document(p) for p in partition_descriptions(spec, lake.ledger, records, moment)]
+    if as_json:
+        write_json({"table": spec.name, "freshness": freshness, "partitions": partitions})
+        return int(ExitCode.OK)
+    for name in ("complete_until", "missing_partitions", "late_bytes", "bad_timestamp_object_count"):
+        write_text(f"{name.replace('_', ' ')}  {freshness.get(name, '-')}")
+    columns = [("partition", False), ("state", False), ("objects", True), ("size", True), ("last arrival", False)]
+    rows = [
+        (
+            p["partition"],
+            p["state"],
+            f"{p['object_count']:,}",
+            shown_bytes(p["size_bytes"]),
+            p.get("last_arrival_at", "-"),
+        )
+        for p in partitions
+    ]
+    write_table(columns, rows)
+    return int(ExitCode.OK)
+
+
+@app.command()
+def gaps(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show which partitions are not there; of the last 24 complete hours without --from and --to."""
+    from cli.lake import now, open_lake
+    from glue.completeness import completeness
+    from glue.completeness import gaps as missing_runs
+
+    with open_lake(data_dir) as lake:
+        spec, moment = lake.table(table), now()
+        time_range = _range(spec, from_text, to_text)
+        complete = completeness(lake.ledger, spec, moment, time_range)
+        found = list(missing_runs(lake.ledger, spec, moment, time_range))
+    if as_json:
+        runs = [
+            {"first": gap.first.path(), "last": gap.last.path(), "partition_count": gap.partition_count}
+            for gap in found
+        ]
+        write_json({"table": spec.name, "missing_partitions": complete.missing_partitions, "gaps": runs})
+        return int(ExitCode.OK)
+    for gap in found[:MAXIMUM_LINES]:
+        write_text(f"{gap.first} to {gap.last}: {counted(gap.partition_count, 'partition')}")
+    if len(found) > MAXIMUM_LINES:
+        say(f"... and {counted(len(found) - MAXIMUM_LINES, 'more gap')}")
+    say(f"{counted(complete.missing_partitions, 'partition')} missing; a quiet minute has no partition either")
+    return int(ExitCode.OK)
+
+
+@app.command()
+def late(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show what came after the table's allowed lateness, and how late objects come."""
+    from cli.lake import open_lake
+    from glue.completeness import lateness_histogram
+    from glue.partition_spec import PartitionSpec
+
+    with open_lake(data_dir) as lake:
+        spec = lake.table(table)
+        time_range = _range(spec, from_text, to_text)
+        histogram = lateness_histogram(spec, lake.ledger.known_objects(spec.name, time_range))
+        records = [r for r in lake.ledger.partitions(spec.name, time_range) if r.late_bytes]
+        total_bytes = lake.ledger.summary(spec.name, time_range).late_bytes
+    paths = [PartitionSpec.from_values(record.values, spec.layout.scheme).path() for record in records]
+    if as_json:
+        partitions = [
+            {"partition": path, "late_bytes": record.late_bytes, "last_arrival": record.last_arrival}
+            for path, record in zip(paths, records, strict=True)
+        ]
+        write_json({"table": spec.name, "late_bytes": total_bytes, "lateness": histogram, "partitions": partitions})
+        return int(ExitCode.OK)
+    write_table([("came within", False), ("objects", True)], [(n, f"{c:,}") for n, c in histogram.items()])
+    for path, record in list(zip(paths, records, strict=True))[:MAXIMUM_LINES]:
+        write_text(f"{path}: {shown_bytes(record.late_bytes)} late, the last at {record.last_arrival}")
+    say(f"{shown_bytes(total_bytes)} late in {counted(len(records), 'partition')}")
+    return int(ExitCode.OK)
+
+
+@app.command()
+def verify(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare lake, catalogue and ledger, and say what repair would do. Changes nothing."""
+    return _reconcile(table, data_dir, from_text, to_text, as_json=as_json, apply=False)
+
+
+@app.command()
+def repair(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make catalogue and ledger agree with the lake. Doing it again changes nothing."""
+    return _reconcile(table, data_dir, from_text, to_text, as_json=as_json, apply=True)
+
+
+@app.command()
+def explain(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    folder: Annotated[str | None, typer.Argument(help="A folder or key, such as dt=2026-11-22/hr=10/min=05.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tell why a time range or a folder has no rows."""
+    from cli.lake import now, open_lake
+    from glue.explain import Reason, explain_folder, explain_range, reasons_to_json
+
+    with open_lake(data_dir) as lake:
+        spec, moment = lake.table(table), now()
+        start, end = _moment(from_text, "--from"), _moment(to_text, "--to")
+        reasons: list[Reason] = []
+        if folder is not None:
+            partition, reasons = explain_folder(spec, folder)
+            start, end = (partition.start(), partition.end()) if partition is not None else (None, None)
+        elif start is None and end is None:
+            raise Failure("say which time (--from, --to) or which folder")
+        if not reasons:
+            start = start or datetime(1970, 1, 2, tzinfo=UTC)
+            reasons = explain_range(lake.glue, lake.s3, lake.ledger, spec, start, end or moment, now=moment)
+    if as_json:
+        write_json({"table": spec.name, "reasons": reasons_to_json(reasons)})
+    else:
+        for reason in reasons:
+            write_text(f"{reason.code}: {reason.detail}")
+    return int(ExitCode.OK)
+
+
+def _reconcile(
+    table: str, data_dir: Path, from_text: str | None, to_text: str | None, *, as_json: bool, apply: bool
+) -> int:
+    from cli.lake import now, open_lake
+    from glue.reconcile import KINDS, reconcile
+
+    with open_lake(data_dir) as lake:
+        spec = lake.table(table)
+        time_range = _range(spec, from_text, to_text)
+        report = reconcile(lake.glue, lake.s3, lake.ledger, spec, time_range, apply=apply, now=now())
+    exit_code = ExitCode.PARTLY if report.failed else ExitCode.OK
+    for partition, reason in report.failed[:MAXIMUM_LINES]:
+        say(f"failed: {partition}: {reason}")
+    if as_json:
+        write_json({"table": spec.name, **report.to_json(), "exit_code": int(exit_code)})
+        return int(exit_code)
+    for finding in report.findings[:MAXIMUM_LINES]:
+        write_text(f"{finding.kind}: {finding.partition}: {finding.detail}")
+    for kind in KINDS:
+        if report.counts[kind]:
+            done = f", {report.applied[kind]:,} mended" if apply and kind != "relocated" else ""
+            write_text(f"{counted(report.counts[kind], 'partition')} {kind}{done}")
+    verdict = "lake, catalogue and ledger agree" if report.agrees else "see above"
+    say(f"{counted(report.partition_count, 'partition')}, {counted(report.object_count, 'object')}: {verdict}")
+    if not report.agrees and not apply:
+        say(f"data-hist partitions repair {spec.name} mends them")
+    return int(exit_code)
+
+
+def _range(spec: TableSpec, from_text: str | None, to_text: str | None) -> PartitionRange | None:
+    from glue.partition_range import PartitionRange
+
+    start, end = _moment(from_text, "--from"), _moment(to_text, "--to")
+    if start is None and end is None:
+        return None
+    return PartitionRange.covering(start, end, scheme=spec.layout.scheme)
+
+
+def _moment(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Failure(f"{option} {text!r} is not a time; write it as 2026-11-22T10:00:00Z or 2026-11-22") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    if not 2 <= moment.year <= 9998:
+        raise Failure(f"{option} {text!r} is not a time of the years 2 to 9998")
+    return moment
