@@ -57,6 +57,8 @@ class WritePlan:
     bucket_count: int = 0
     folder_of: Callable[[tuple[str, ...]], S3Location] | None = None
     """Where a partition's files go, for partitions that do not lie below the table's own location."""
+    timestamps_as_int96: bool = False
+    """Parquet as Hive wants it, for what other readers open. Such columns have no statistics, so tables do without."""
 
 
 def check_storable(columns: Sequence[Column]) -> None:
@@ -170,6 +172,9 @@ class FileWriter:
         if plan.output.name in ("ORC", "AVRO"):
             for path in list(folder.rglob("*.parquet")):
                 _converted(path, plan.output)
+        elif plan.timestamps_as_int96 and plan.output.name == "PARQUET" and _has_timestamp(plan.columns):
+            for path in list(folder.rglob("*.parquet")):
+                _with_int96(path, plan.output)
         return row_count
 
     def _data_outputs(self, plan: WritePlan, data: Sequence[tuple[int, Column]]) -> list[str]:
@@ -247,6 +252,23 @@ def _converted(path: Path, output: OutputFormat) -> None:
         with target.open("wb") as out:
             for piece in write_avro(file.iter_batches(), schema, codec):
                 out.write(piece)
+    target.replace(path)
+
+
+def _has_timestamp(columns: Sequence[Column]) -> bool:
+    return any("timestamp" in str(column.type) for column in columns)
+
+
+def _with_int96(path: Path, output: OutputFormat) -> None:
+    """Writes a Parquet file again with Hive's timestamps, which DuckDB does not write."""
+    file = pyarrow.parquet.ParquetFile(path)
+    target = path.with_suffix(".converted")
+    codec = {"NONE": "none", "UNCOMPRESSED": "none"}.get(output.compression, output.compression.lower())
+    with pyarrow.parquet.ParquetWriter(
+        target, file.schema_arrow, compression=codec, use_deprecated_int96_timestamps=True
+    ) as writer:
+        for batch in file.iter_batches():
+            writer.write_batch(batch)
     target.replace(path)
 
 

@@ -235,7 +235,7 @@ class WritingStatements:
         check_storable(columns)
         _data_columns(columns, statement.partitioned_by)
         self._require_empty(location, f"Target directory for table already exists: {location.folder}")
-        plan = WritePlan(columns, statement.output, location, statement.partitioned_by)
+        plan = WritePlan(columns, statement.output, location, statement.partitioned_by, timestamps_as_int96=True)
         return self._write(planned, plan)
 
     # ------------------------------------------------------------------------------------------------------ views
