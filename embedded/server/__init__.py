@@ -11,6 +11,6 @@ the endpoint can do whatever the object behind it can, and refuses the rest by n
 """
 
 from embedded.server.application import create_app
-from embedded.server.serving import DataDirectory, serve
+from embedded.server.serving import DataDirectory, Elsewhere, serve
 
-__all__ = ["DataDirectory", "create_app", "serve"]
+__all__ = ["DataDirectory", "Elsewhere", "create_app", "serve"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from embedded.server.serving import THREAD_COUNT, run
+from embedded.server.serving import THREAD_COUNT, Elsewhere, run
 
 
 def main() -> None:
@@ -14,8 +14,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8081, help="0 takes a free one (default: 8081)")
     parser.add_argument("--data-dir", type=Path, default=Path(".data"))
     parser.add_argument("--threads", type=int, default=THREAD_COUNT)
+    parser.add_argument("--s3-endpoint", help="URL of the S3-compatible store that holds the objects")
+    parser.add_argument("--glue-endpoint", help="URL of the Glue catalogue")
     arguments = parser.parse_args()
-    run(arguments.host, arguments.port, arguments.data_dir, arguments.threads)
+    elsewhere = Elsewhere(arguments.s3_endpoint, arguments.glue_endpoint)
+    run(arguments.host, arguments.port, arguments.data_dir, arguments.threads, elsewhere)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ class JsonService:
 
     def __init__(self, client: AwsClient) -> None:
         self._client = client
-        self._shape = ServiceShape.load(client.service_name)
+        self._service_name: str = client.meta.service_model.service_name
+        self._constraint_error_code = getattr(client, "constraint_error_code", "InvalidInputException")  # boto3: none
+        self._shape = ServiceShape.load(self._service_name)
 
     def answer(self, operation_name: str, body: bytes) -> Response:
         """The HTTP answer to one call."""
@@ -41,12 +43,12 @@ class JsonService:
         except (WrongTypeError, orjson.JSONDecodeError, RecursionError) as error:
             return json_error("SerializationException", str(error), 400)
         except ParamValidationError as error:
-            return json_error(self._client.constraint_error_code, str(error), 400)
+            return json_error(self._constraint_error_code, str(error), 400)
         except ClientError as error:
             return _client_error(error)
         except Exception:
-            LOGGER.exception("%s of %s failed", operation_name, self._client.service_name)
-            code = "InternalServerException" if self._client.service_name == "athena" else "InternalServiceException"
+            LOGGER.exception("%s of %s failed", operation_name, self._service_name)
+            code = "InternalServerException" if self._service_name == "athena" else "InternalServiceException"
             return json_error(code, "Internal failure of the embedded service; its log has the trace.", 500)
         output = operation.output_shape
         return _response(200, {} if output is None else to_json(output, _without_metadata(answer)))

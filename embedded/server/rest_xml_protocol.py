@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import IO, Any, cast
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
 from botocore import xform_name
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ParamValidationError
 from flask import Request, Response
 
@@ -62,6 +64,8 @@ class RestXmlService:
 
     def __init__(self, client: AwsClient | None) -> None:
         self._client = client
+        # boto3's own client signs what it sends, so it reads a body twice
+        self._takes_streams = not isinstance(client, BaseClient)
         self._shape = ServiceShape.load("s3")
         self._routes = RestRoutes(self._shape.model)
 
@@ -161,7 +165,10 @@ class RestXmlService:
             _drop_encoding(arguments)
             stream = chunked
         if member.type_name == "blob":
-            arguments["Body"] = stream if chunked is None else _spooled(chunked, arguments, spools)
+            if chunked is not None:
+                arguments["Body"] = _spooled(chunked, arguments, spools)
+            else:
+                arguments["Body"] = stream if self._takes_streams else _spooled_whole(stream, spools)
             return
         body = stream.read(XML_LIMIT_BYTES + 1)
         if len(body) > XML_LIMIT_BYTES:
@@ -265,6 +272,14 @@ def _drop_encoding(arguments: dict[str, Any]) -> None:
     kept = ",".join(item for item in encodings if item and item != "aws-chunked")
     if kept:
         arguments["ContentEncoding"] = kept
+
+
+def _spooled_whole(stream: IO[bytes], spools: contextlib.ExitStack) -> IO[bytes]:
+    """A body as a file that can be read again."""
+    spool = spools.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES))  # noqa: SIM115  # the stack closes it
+    shutil.copyfileobj(stream, spool)
+    spool.seek(0)
+    return cast(IO[bytes], spool)
 
 
 def _spooled(chunked: ChunkedBody, arguments: dict[str, Any], spools: contextlib.ExitStack) -> IO[bytes]:

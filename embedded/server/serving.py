@@ -21,8 +21,6 @@ from embedded.server.application import create_app
 
 if TYPE_CHECKING:
     from embedded.athena import Athena
-    from embedded.glue import Glue
-    from embedded.s3 import S3
 
 THREAD_COUNT = 48
 KEEP_ALIVE_SECONDS = 75
@@ -48,30 +46,70 @@ class DataDirectory:
         return self.path / "athena.sqlite"
 
     @property
+    def cache(self) -> Path:
+        """Objects of a store elsewhere, kept by their ETag."""
+        return self.path / "cache"
+
+    @property
     def temporary(self) -> Path:
         return self.path / "tmp"
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Services that are not in the data directory: URLs of an S3-compatible store and of a Glue catalogue, or None.
+
+    Their clients are boto3's and take credentials and region as boto3 does.
+    """
+
+    s3_endpoint: str | None = None
+    glue_endpoint: str | None = None
+
+
+_HERE = Elsewhere()
+
+
+@dataclass(frozen=True)
 class Services:
-    """The three services of one data directory."""
+    """The three services of one data directory. `s3` and `glue` are boto3's clients where they are elsewhere."""
 
     athena: Athena
-    glue: Glue
-    s3: S3
+    glue: Any
+    s3: Any
 
     @classmethod
-    def open(cls, directory: DataDirectory) -> Services:
+    def open(cls, directory: DataDirectory, elsewhere: Elsewhere) -> Services:
         """Opens them over a data directory, which is made when absent."""
         # here and not at the top: see the module's docstring
+        import boto3
+
         from embedded.athena import Athena
         from embedded.glue import Glue
+        from embedded.remote_store import RemoteStore
         from embedded.s3 import S3
 
         directory.path.mkdir(parents=True, exist_ok=True)
         directory.temporary.mkdir(exist_ok=True)
-        s3, glue = S3(directory.objects), Glue(directory.catalogue)
-        athena = Athena(glue=glue, s3=s3, path=directory.athena, temporary_directory=directory.temporary)
+        s3: Any
+        region = boto3.Session().region_name or "us-east-1"  # a store of one's own seldom has one
+        glue: Any
+        store: Any
+        if elsewhere.glue_endpoint is None:
+            glue = Glue(directory.catalogue)
+        else:
+            glue = boto3.client("glue", endpoint_url=elsewhere.glue_endpoint, region_name=region)
+        if elsewhere.s3_endpoint is None:
+            s3 = store = S3(directory.objects)
+        else:
+            s3 = boto3.client("s3", endpoint_url=elsewhere.s3_endpoint, region_name=region)
+            store = RemoteStore(s3, directory.cache)
+        athena = Athena(
+            glue=glue,
+            s3=store,
+            path=directory.athena,
+            temporary_directory=directory.temporary,
+            lake_root=store.root,
+        )
         return cls(athena, glue, s3)
 
     def close(self) -> None:
@@ -81,8 +119,9 @@ class Services:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
-    def __init__(self, directory: DataDirectory, options: dict[str, Any]) -> None:
+    def __init__(self, directory: DataDirectory, elsewhere: Elsewhere, options: dict[str, Any]) -> None:
         self._directory = directory
+        self._elsewhere = elsewhere
         self._services: Services | None = None
         self._options = {**options, "worker_exit": self._close}
         super().__init__()
@@ -92,7 +131,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        self._services = Services.open(self._directory)
+        self._services = Services.open(self._directory, self._elsewhere)
         return create_app(athena=self._services.athena, glue=self._services.glue, s3=self._services.s3)
 
     def _close(self, _server: Any, _worker: Any) -> None:
@@ -100,15 +139,24 @@ class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
             self._services.close()
 
 
-def serve(host: str, port: int, data_dir: Path, *, thread_count: int = THREAD_COUNT) -> NoReturn:
+def serve(
+    host: str,
+    port: int,
+    data_dir: Path,
+    *,
+    elsewhere: Elsewhere = _HERE,
+    thread_count: int = THREAD_COUNT,
+) -> NoReturn:
     """Serves until interrupted, in place of the running program, which does not come back."""
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = ["--host", host, "--port", str(port), "--data-dir", str(data_dir), "--threads", str(thread_count)]
+    for option, url in (("--s3-endpoint", elsewhere.s3_endpoint), ("--glue-endpoint", elsewhere.glue_endpoint)):
+        arguments += [option, url] if url is not None else []
     os.execv(sys.executable, [sys.executable, "-m", "embedded.server", *arguments])  # noqa: S606  # our own program
 
 
-def run(host: str, port: int, data_dir: Path, thread_count: int) -> None:
+def run(host: str, port: int, data_dir: Path, thread_count: int, elsewhere: Elsewhere = _HERE) -> None:
     """Serves until interrupted, in this process; nothing must have imported duckdb. Port 0 takes a free one.
 
     Ends the program when another process serves the data directory. The worker inherits the lock.
@@ -141,6 +189,6 @@ def run(host: str, port: int, data_dir: Path, thread_count: int) -> None:
         "control_socket_disable": True,
     }
     try:
-        _Server(DataDirectory(data_dir), options).run()
+        _Server(DataDirectory(data_dir), elsewhere, options).run()
     finally:
         lock.release()
