@@ -251,9 +251,7 @@ def timestamp_to_time_with_zone(analyser: Analyser, value: Typed, target: TrinoT
     def body(parts: Parts) -> str:
         # Trino asks for the offset at the wall clock, as if that were UTC
         offset = f"trino_zone_offset({parts.local}, {parts.zone}) // 60000000" if parts.is_zoned else "0"
-        return guarded(
-            parts, f"{{'p': {_picos_of_day(parts, target.precision)}, 'o': CAST({offset} AS INTEGER)}}"
-        )
+        return guarded(parts, f"{{'p': {_picos_of_day(parts, target.precision)}, 'o': CAST({offset} AS INTEGER)}}")
 
     return taken(value, body)
 
@@ -302,7 +300,6 @@ def time_to_timestamp(analyser: Analyser, value: Typed, target: TrinoType) -> st
         return guarded(parts, sql) if is_zoned or target.precision > 6 else sql
 
     return taken(value, body)
-
 
 
 # --------------------------------------------------------------------------------------------- date(x)

@@ -158,8 +158,10 @@ def truncate_timestamp(call: Invocation) -> str:
         def body(parts: Parts) -> str:
             truncated = f"date_trunc('{unit}', {parts.local})"
             if not parts.is_zoned:
-                return built(call.result, truncated) if not parts.is_fine else guarded(
-                    parts, built(call.result, truncated)
+                return (
+                    built(call.result, truncated)
+                    if not parts.is_fine
+                    else guarded(parts, built(call.result, truncated))
                 )
             if unit in _INSTANT_MICROS:
                 offset = f"trino_zone_offset({parts.instant}, {parts.zone})"
@@ -362,4 +364,3 @@ def utc_picos(parts: Parts) -> str:
     if not parts.is_zoned:
         return parts.picos_of_day
     return f"trino_day_picos({parts.picos_of_day} - CAST({parts.offset} AS BIGINT) * 60000000000000)"
-

@@ -278,13 +278,13 @@ def _unix_nanos(call: Invocation) -> str:
     whole = value.sql if value.type.is_integer else f"CAST(round({value.sql}, 0) AS HUGEINT)"
 
     def body(parts: Parts) -> str:
-        nanos = whole if parts.sql == f"({value.sql})" or parts.sql == value.sql else (
-            parts.sql if value.type.is_integer else f"CAST(round({parts.sql}, 0) AS HUGEINT)"
+        nanos = (
+            whole
+            if parts.sql == f"({value.sql})" or parts.sql == value.sql
+            else (parts.sql if value.type.is_integer else f"CAST(round({parts.sql}, 0) AS HUGEINT)")
         )
         micros = f"trino_floor_div({nanos}, 1000)"
-        return guarded(
-            parts, built(call.result, f"trino_moment({micros})", f"(trino_floor_mod({nanos}, 1000) * 1000)")
-        )
+        return guarded(parts, built(call.result, f"trino_moment({micros})", f"(trino_floor_mod({nanos}, 1000) * 1000)"))
 
     return taken(value, body)
 

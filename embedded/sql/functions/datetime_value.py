@@ -170,9 +170,7 @@ def rounded(trino_type: TrinoType, micros: str, picos: str, zone: str = "'UTC'")
         return built(trino_type, f"trino_moment({micros})", "0", zone)
     step = 10 ** (12 - precision)
     fraction = f"trino_round_to({picos}, {step})" if step > 1 else picos
-    return built(
-        trino_type, f"trino_moment({micros} + ({fraction}) // 1000000)", f"(({fraction}) % 1000000)", zone
-    )
+    return built(trino_type, f"trino_moment({micros} + ({fraction}) // 1000000)", f"(({fraction}) % 1000000)", zone)
 
 
 def null_or_error(values: list[str], name: str, message: str, trino_type: TrinoType) -> str:

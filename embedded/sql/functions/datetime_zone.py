@@ -38,9 +38,7 @@ def _zone_of_offset(minutes: int) -> str:
 @sql_function("trino_offset_zone_of_interval", ["BIGINT"], "VARCHAR")
 def zone_of_interval(milliseconds: int) -> str:
     if milliseconds % 60_000:
-        raise TrinoError(
-            "INVALID_FUNCTION_ARGUMENT", "Invalid time zone offset interval: interval contains seconds"
-        )
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT", "Invalid time zone offset interval: interval contains seconds")
     return _zone_of_offset(milliseconds // 60_000)
 
 

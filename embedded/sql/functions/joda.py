@@ -26,9 +26,7 @@ from embedded.sql.time_zone import normal_zone
 
 MILLIS_OF_DAY = 86_400_000
 
-MONTHS = tuple(
-    "January,February,March,April,May,June,July,August,September,October,November,December".split(",")
-)
+MONTHS = tuple("January,February,March,April,May,June,July,August,September,October,November,December".split(","))
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORT_ZONES = {
     "UT": "UTC",

@@ -143,7 +143,8 @@ def test_next_of_a_query_without_a_result(client: TestClient, service: FakeQuery
 
 
 @pytest.mark.parametrize(
-    "query_id", ["no-uuid", "6f2b1c0e-4d7a-4c1e-9b3f-2a8d5e7c9b10", "%00", "a%2Fb", "%F0%9F%92%A9", "x" * 3000, "..", "'"]
+    "query_id",
+    ["no-uuid", "6f2b1c0e-4d7a-4c1e-9b3f-2a8d5e7c9b10", "%00", "a%2Fb", "%F0%9F%92%A9", "x" * 3000, "..", "'"],
 )
 @pytest.mark.parametrize(
     ("method", "path"),

@@ -1,7 +1,5 @@
 """The partition predicate: what the catalogue is asked, and which partitions pass."""
 
-
-
 from __future__ import annotations
 
 import itertools
