@@ -47,7 +47,7 @@ def test_queries_and_writes_over_a_remote_lake(lake: World, tmp_path: Path) -> N
                 assert here.rows("SELECT dt, count(*) FROM events GROUP BY 1 ORDER BY 1") == [
                     ("2026-01-01", "3"),
                     ("2026-01-02", "1"),
-                ]  # noqa: E501
+                ]
             execution = here.run("SELECT customerid FROM events WHERE dt = '2026-01-02'")
             assert here.athena.malformed_rows(execution["QueryExecutionId"]).count == 1
             assert lake.result_object(execution) == b'"customerid"\n"11007"\n'
