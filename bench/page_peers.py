@@ -148,9 +148,10 @@ def _roapi(_: Path, parquet: Path, table: Table) -> Iterator[dict[str, Callable[
     command += ["--addr-postgres", f"127.0.0.1:{other_port}", "--addr-flight-sql", f"127.0.0.1:{third_port}"]
     with server(command, url=f"http://127.0.0.1:{port}/api/tables/result?limit=1"):
         table.versions |= peer_versions("roapi")
-        _check_rows(port, _roapi_path(_LAST))
+        answer = httpx.post(f"http://127.0.0.1:{port}/api/sql", content=_roapi_sql(_LAST), timeout=60)
+        _check_ids("ROAPI", [row["id"] for row in answer.raise_for_status().json()])
         yield {
-            f"ROAPI, {place}": median_milliseconds(port, [get(_roapi_path(offset))] * 3)
+            f"ROAPI, {place}": median_milliseconds(port, [_roapi_request(offset)] * 3)
             for place, offset in (("middle", _MIDDLE), ("end", _LAST))
         }
 
@@ -159,8 +160,13 @@ def _datasette_path(offset: int) -> str:
     return f"/result/result.json?_size=1000&_shape=arrays&_nocount=1&_next={offset - 1}"
 
 
-def _roapi_path(offset: int) -> str:
-    return f"/api/tables/result?limit=1000&offset={offset}&sort=id"
+def _roapi_sql(offset: int) -> bytes:
+    return f"SELECT * FROM result ORDER BY id LIMIT 1000 OFFSET {offset}".encode()
+
+
+def _roapi_request(offset: int) -> bytes:
+    sql = _roapi_sql(offset)
+    return b"POST /api/sql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%b" % (len(sql), sql)
 
 
 def _check_rows(port: int, path: str) -> None:
@@ -168,8 +174,12 @@ def _check_rows(port: int, path: str) -> None:
     answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60).raise_for_status().json()
     rows = answer if isinstance(answer, list) else answer["rows"]
     ids = [row["id"] if isinstance(row, dict) else row[0] for row in rows]
+    _check_ids(path, ids)
+
+
+def _check_ids(peer: str, ids: list[int]) -> None:
     if ids != list(range(_LAST, _LAST + 1000)):
-        raise RuntimeError(f"{path} does not answer the last rows but {ids[:2]}...{ids[-2:]}")
+        raise RuntimeError(f"{peer} does not answer the last rows but {ids[:2]}...{ids[-2:]}")
 
 
 def _parsers(our_page: bytes) -> dict[str, Callable[[], float]]:
