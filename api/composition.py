@@ -29,6 +29,7 @@ from embedded.s3 import S3
 from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
 from glue.bootstrap import ensure_buckets, ensure_catalogue
+from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.ledger import SqliteLedger
 from glue.table_spec import TableSpec, load_table_specs
@@ -42,7 +43,7 @@ from service.keys import ApiKeys
 from service.model import Caller, OutputColumn, TableDescription
 from service.ownership import LocalOwnership
 from service.places import placed
-from service.queries import QueryService, QueryServiceSettings
+from service.queries import QueryService, QueryServiceSettings, RangeExplainer
 from service.scheduler import SchedulerLimits
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
@@ -327,6 +328,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         ownership=LocalOwnership(data_dir / "owners"),
         clock=clock,
         settings=QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),
+        explain=_range_explainer(lake, clock),
     )
     request_events = None
     if settings.request_events:
@@ -335,6 +337,16 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events.start()
     watch = None if settings.engine == "athena" or settings.watch == "off" else _lake_watch(lake, settings, clock)
     return World(lock, lake, athena, engine, store, query_service, request_events, watch, settings)
+
+
+def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:
+    def explain(spec: TableSpec, start: datetime, end: datetime, *, looks_at_lake: bool) -> Sequence[tuple[str, str]]:
+        reasons = explain_range(
+            lake.glue, lake.s3, lake.ledger, spec, start, end, now=clock(), looks_at_lake=looks_at_lake
+        )
+        return [(reason.code, reason.detail) for reason in reasons]
+
+    return explain
 
 
 def _lake_watch(lake: Lake, settings: Settings, clock: Clock) -> FolderWatch:

@@ -19,6 +19,7 @@ from service.model import (
     PartitionDescription,
     PartitionListing,
     QueryExecution,
+    QueryExplanation,
     QueryWarning,
     Statistics,
     TableDescription,
@@ -148,6 +149,18 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "partition_keys": list(table.partition_keys),
         "freshness": _without_none(freshness),
     }
+
+
+def explanation_document(explanation: QueryExplanation) -> dict[str, Any]:
+    """The contract's QueryExplanation."""
+    return _without_none(
+        {
+            "query_id": explanation.query_id,
+            "status": explanation.status.value,
+            "rows_total": explanation.rows_total,
+            "tables": [_without_none(dataclasses.asdict(table)) for table in explanation.tables],
+        }
+    )
 
 
 def partition_listing_document(listing: PartitionListing) -> dict[str, Any]:

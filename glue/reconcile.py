@@ -206,10 +206,14 @@ class _Run:
         """The partitions of the lake with their objects, in the range."""
 
         def understood() -> Iterator[ObjectRecord]:
+            start_after, last = self._listing_bounds()
             for prefix in self.spec.layout.listing_prefixes(self.spec.topic):
-                for key, size_bytes, last_modified in lake_objects(self.s3, self.spec.bucket, prefix):
+                listed = lake_objects(self.s3, self.spec.bucket, prefix, start_after=start_after)
+                for key, size_bytes, last_modified in listed:
                     parsed = self.spec.layout.parse(key)
                     if isinstance(parsed, LakeKey):
+                        if last is not None and parsed.partition.values()[: len(last)] > last:
+                            break
                         if parsed.topic == self.spec.topic and size_bytes > 0 and self._is_inside(parsed.partition):
                             late = is_late(self.spec, parsed.partition, last_modified)
                             yield ObjectRecord(parsed.partition, key, size_bytes, last_modified, is_late=late)
@@ -220,6 +224,17 @@ class _Run:
 
         for partition, objects in groupby(understood(), key=lambda record: record.partition):
             yield partition, tuple(objects)
+
+    def _listing_bounds(self) -> tuple[str, tuple[str, ...] | None]:
+        """The key after which the range's objects lie, and the values after which none follows: a short range of a
+        long history is a short listing, where the keys of a table sort as its partitions do.
+        """
+        layout = self.spec.layout
+        if self.time_range is None or layout.has_md5_prefix or layout.alternative is not None:
+            return "", None
+        first, last = self.time_range.first, self.time_range.last
+        start_after = "" if first is None else layout.folder(self.spec.topic, first)
+        return start_after, None if last is None else last.values()
 
     def _is_inside(self, partition: PartitionSpec) -> bool:
         return self.time_range is None or self.time_range.contains(partition)

@@ -108,9 +108,13 @@ def register_lake(
     return report
 
 
-def lake_objects(s3_client: S3Client, bucket: str, prefix: str) -> Iterator[tuple[str, int, datetime]]:
-    """(key, bytes, last modified) of all objects under a prefix, in key order, page by page."""
+def lake_objects(
+    s3_client: S3Client, bucket: str, prefix: str, *, start_after: str = ""
+) -> Iterator[tuple[str, int, datetime]]:
+    """(key, bytes, last modified) of the objects under a prefix, after a key, in key order, page by page."""
     arguments: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+    if start_after:
+        arguments["StartAfter"] = start_after
     while True:
         page = s3_client.list_objects_v2(**arguments)
         for entry in page.get("Contents", []):

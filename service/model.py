@@ -347,6 +347,36 @@ class PartitionDescription:
 
 
 @dataclass(frozen=True)
+class EmptyReason:
+    """One reason why a table gave no rows: a word (docs/partitions.md lists them) and a sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class TableExplanation:
+    """Why one table may have given no rows; partitions are paths, None where the query has no bound."""
+
+    table: str
+    first_partition: str | None
+    last_partition: str | None
+    reasons: tuple[EmptyReason, ...]
+
+
+@dataclass(frozen=True)
+class QueryExplanation:
+    """Why a query is empty. `rows_total` None: not finished, or not counted yet. With rows there is nothing to explain:
+    `tables` is empty.
+    """
+
+    query_id: str
+    status: QueryStatus
+    rows_total: int | None
+    tables: tuple[TableExplanation, ...]
+
+
+@dataclass(frozen=True)
 class PartitionListing:
     """Some partitions of a table, newest first; `paging_token` is None on the last page."""
 

@@ -65,14 +65,17 @@ from service.model import (
     Download,
     DownloadFormat,
     DryRun,
+    EmptyReason,
     ExecutionListing,
     Page,
     PartitionListing,
     QueryExecution,
+    QueryExplanation,
     QueryRequest,
     QueryStatus,
     Statistics,
     TableDescription,
+    TableExplanation,
     TableScanEstimate,
     estimated_cost_usd,
 )
@@ -91,6 +94,9 @@ _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _REMEMBERED_ENDINGS = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_CREDIBLE = _EPOCH + timedelta(days=1)
+# An explanation lists the lake for a range up to this; a longer one is explained from the ledger alone.
+_LONGEST_LISTING = timedelta(days=2)
 
 
 class StatementPlanner(Protocol):
@@ -100,6 +106,16 @@ class StatementPlanner(Protocol):
         self, sql: str, caller: Caller, *, time_range: TimeRange = ..., parameters: Sequence[object] = ...
     ) -> PlannedStatement:
         """The statement to run for this caller. Raises StatementError and its kin."""
+        ...
+
+
+class RangeExplainer(Protocol):
+    """Tells why a range of a table may have no rows (glue.explain.explain_range with its clients)."""
+
+    def __call__(
+        self, spec: TableSpec, start: datetime, end: datetime, *, looks_at_lake: bool
+    ) -> Sequence[tuple[str, str]]:
+        """(code, sentence) of each reason, the likeliest first."""
         ...
 
 
@@ -136,6 +152,7 @@ class QueryService:
         ownership: Ownership,
         clock: Callable[[], datetime],
         settings: QueryServiceSettings | None = None,
+        explain: RangeExplainer | None = None,
     ) -> None:
         self._settings = settings or QueryServiceSettings()
         self._planner = planner
@@ -147,6 +164,7 @@ class QueryService:
         self._signer = signer
         self._ownership = ownership
         self._clock = clock
+        self._explain = explain
         self._changes = Changes()
         self._runner = QueryRunner(
             store,
@@ -238,6 +256,10 @@ class QueryService:
                         status=QueryStatus.FINISHED,
                     ) from None
             await asyncio.sleep(0.02)
+
+    async def explain_empty(self, query_id: str, caller: Caller) -> QueryExplanation:
+        """Why this query has no rows, as far as catalogue, ledger and lake tell. Raises QueryNotFound and its kin."""
+        return await self._in_pool(self._explain_empty, query_id, caller)
 
     async def cancel(self, query_id: str, caller: Caller) -> QueryExecution:
         """Cancels and answers once the execution is truly terminal; a terminal one is answered as it is.
@@ -440,6 +462,47 @@ class QueryService:
             tuple(planned.columns),
             planned.valid_until,
             _planned_statistics(estimates),
+        )
+
+    def _explain_empty(self, query_id: str, caller: Caller) -> QueryExplanation:
+        stored = self._not_expired(self._owned(query_id, caller))
+        execution = stored.execution
+        rows_total = execution.statistics.rows_total
+        if rows_total:
+            return QueryExplanation(query_id, execution.status, rows_total, ())
+        inputs = stored.plan_inputs or PlanInputs(customers=())
+        customers = None if inputs.customers is None else frozenset(inputs.customers)
+        asked_as = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
+        time_range = TimeRange(inputs.from_ms, inputs.to_ms)
+        planned = self._planner.plan(execution.query, asked_as, time_range=time_range, parameters=inputs.parameters)
+        tables = tuple(
+            self._explained(self._tables[scan.name], scan.partition_range, inputs.customers)
+            for scan in planned.tables
+            if scan.name in self._tables
+        )
+        return QueryExplanation(query_id, execution.status, rows_total, tables)
+
+    def _explained(
+        self, spec: TableSpec, time_range: PartitionRange | None, customers: tuple[int, ...] | None
+    ) -> TableExplanation:
+        first = None if time_range is None else time_range.first
+        last = None if time_range is None else time_range.last
+        reasons: list[EmptyReason] = []
+        if time_range is not None and time_range.is_empty:
+            reasons.append(EmptyReason("range_empty", "the conditions on time exclude one another"))
+        elif self._explain is not None:
+            start = _FIRST_CREDIBLE if first is None else first.start()
+            end = max(self._clock(), start + timedelta(minutes=1)) if last is None else last.end()
+            is_short = end - start <= _LONGEST_LISTING
+            found = self._explain(spec, start, end, looks_at_lake=is_short)
+            reasons += [EmptyReason(code, detail) for code, detail in found]
+        if customers is not None:
+            shown = ", ".join(map(str, customers[:10])) + (", ..." if len(customers) > 10 else "")
+            reasons.append(
+                EmptyReason("tenant", f"this key sees rows of {spec.tenant_column} {shown or 'nobody'} only")
+            )
+        return TableExplanation(
+            spec.name, None if first is None else first.path(), None if last is None else last.path(), tuple(reasons)
         )
 
     def _same_query(self, earlier: StoredExecution, body_hash: str) -> QueryExecution:

@@ -11,6 +11,7 @@ from api.problems import ServiceStopping, raise_if_user_at_fault
 from api.rendering import (
     dry_run_document,
     execution_document,
+    explanation_document,
     json_response,
     listing_document,
     ready_json,
@@ -53,6 +54,12 @@ async def cancel(call: Call, *, query_id: str) -> Response:
     """DELETE /query/{query_id}: answers once the query is over."""
     call.exchange.query_id = query_id
     return json_response(execution_document(await call.service.cancel(query_id, call.caller)))
+
+
+async def explain_empty(call: Call, *, query_id: str) -> Response:
+    """GET /queries/{query_id}/explain-empty."""
+    call.exchange.query_id = query_id
+    return json_response(explanation_document(await call.service.explain_empty(query_id, call.caller)))
 
 
 async def history(call: Call, *, status: str | None, limit: int, paging_token: str | None) -> Response:

@@ -67,3 +67,21 @@ def test_copied_objects_are_queryable_by_themselves(
     until(lambda: 'data_hist_lake_changes_total{outcome="foreign"} 1.0' in server.client.get("/metrics").text)
     until(lambda: last_partition(server) == "dt=2026-11-22/hr=01/min=05")
     assert any("dt=2026-13-45" in json.dumps(line) for line in server.logs())
+
+
+def test_an_empty_answer_is_explained(start_server: Callable[..., Server]) -> None:
+    server = start_server(DATA_HIST_WATCH="off")
+    put(server.data_dir, "dt=2026-11-20/hr=20/min=05", 2)
+
+    def codes(query: str, **members: str) -> list[str]:
+        execution = server.submit(query, **members)
+        assert execution["freshness"]["late_bytes"] == 0
+        explanation = server.get(f"/queries/{execution['query_id']}/explain-empty").json()
+        return [reason["code"] for table in explanation["tables"] for reason in table["reasons"]]
+
+    unregistered = codes("SELECT * FROM events", **{"from": "2026-11-20T20:05:00Z", "to": "2026-11-20T20:06:00Z"})
+    assert "unregistered" in unregistered
+    assert codes("SELECT * FROM events WHERE servicename = 'nobody'")[-1] == "filter"
+    assert codes("SELECT * FROM metrics") == ["no_data", "not_closed"]
+    assert codes("SELECT * FROM events", **{"from": "2026-11-01", "to": "2026-11-02"}) == ["before_first"]
+    assert codes("SELECT * FROM events LIMIT 1") == []

@@ -35,6 +35,7 @@ from service.model import (
     Download,
     DownloadFormat,
     DryRun,
+    EmptyReason,
     ExecutionListing,
     OutputColumn,
     Page,
@@ -42,11 +43,13 @@ from service.model import (
     PartitionListing,
     PartitionOffsets,
     QueryExecution,
+    QueryExplanation,
     QueryFreshness,
     QueryRequest,
     QueryStatus,
     Statistics,
     TableDescription,
+    TableExplanation,
     TableScanEstimate,
 )
 from service.queries import QueryService
@@ -162,6 +165,12 @@ class FakeQueryService(QueryService):
         if token:
             document["paging_token"] = token
         return Page(query_id, orjson.dumps(document), first, last - first, token)
+
+    async def explain_empty(self, query_id: str, caller: Caller) -> QueryExplanation:
+        execution = self._of(query_id, caller)
+        reasons = (EmptyReason("after_newest", "nothing has come since 2026-11-21T10:06:00Z"),)
+        table = TableExplanation("events", "dt=2026-11-21/hr=00/min=00", None, reasons)
+        return QueryExplanation(query_id, execution.status, None, (table,))
 
     async def cancel(self, query_id: str, caller: Caller) -> QueryExecution:
         if not self._of(query_id, caller).is_terminal:

@@ -47,3 +47,12 @@ def test_a_query_tells_its_freshness(client: TestClient) -> None:
     assert execution["freshness"] == expected
     status = client.get(f"/v0/data_hist/status/{execution['query_id']}").json()
     assert status["freshness"] == expected
+
+
+def test_an_empty_query_is_explained(client: TestClient) -> None:
+    query_id = client.post("/v0/data_hist/query", json={"query": "SELECT 1"}).json()["query_id"]
+    document = client.get(f"/v0/data_hist/queries/{query_id}/explain-empty").json()
+    assert document["tables"][0]["reasons"][0]["code"] == "after_newest"
+    assert "last_partition" not in document["tables"][0]
+    answer = client.get("/v0/data_hist/queries/nobody/explain-empty")
+    assert (answer.status_code, answer.json()["code"]) == (404, "QueryNotFound")

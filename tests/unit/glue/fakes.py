@@ -35,8 +35,16 @@ class InMemoryS3:
         self.objects[Bucket, Key] = Body if isinstance(Body, bytes) else Body.read()
         return {}
 
-    def list_objects_v2(self, *, Bucket: str, Prefix: str = "", ContinuationToken: str = "") -> dict[str, Any]:  # noqa: N803
-        keys = sorted(k for b, k in self.objects if b == Bucket and k.startswith(Prefix) and k > ContinuationToken)
+    def list_objects_v2(
+        self,
+        *,
+        Bucket: str,  # noqa: N803
+        Prefix: str = "",  # noqa: N803
+        ContinuationToken: str = "",  # noqa: N803
+        StartAfter: str = "",  # noqa: N803
+    ) -> dict[str, Any]:
+        after = max(ContinuationToken, StartAfter)
+        keys = sorted(k for b, k in self.objects if b == Bucket and k.startswith(Prefix) and k > after)
         page = keys[: self.page_size]
         answer: dict[str, Any] = {"IsTruncated": len(keys) > len(page), "KeyCount": len(page)}
         if page:
