@@ -30,7 +30,6 @@ from embedded.sql.types import TrinoType
 from embedded.statements.writing_grammar import OutputFormat
 
 MAXIMUM_PARTITIONS = 100
-_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _BUCKET = "$bucket"
 _UNESCAPED = " !$&()+,-.;@_~|<>`"
 _UNSTORABLE = ("time", "interval", "timestamp with time zone", "json", "uuid", "ipaddress", "unknown", "hyperloglog")
@@ -149,7 +148,9 @@ class FileWriter:
         for i, column in enumerate(plan.columns):
             if column.name.lower() in keys:
                 partition_columns.append(column.name.lower())
-                outputs.append(f"{text_expression(f'c{i}', column.type)} AS {quoted(column.name.lower())}")
+                # Hive's folders have no name for the empty text: it goes where NULL goes, and is read as NULL
+                text = f"nullif({text_expression(f'c{i}', column.type)}, '')"
+                outputs.append(f"{text} AS {quoted(column.name.lower())}")
         partition_columns = [name.lower() for name in plan.partitioned_by]
         if plan.bucket_count:
             wanted = {name.lower() for name in plan.bucketed_by}
