@@ -3,7 +3,8 @@
 A `TableSpec` tells the catalogue what to hold (`table_input()` is a whole Glue TableInput), the contract what to
 show (columns with their descriptions: the data dictionary), policy which column is the tenant's and which may not be
 asked for, pruning how late a row may lie, retention how long it stays. The columns of an envelope are shared:
-glue/tables/envelope-<name>.yaml.
+glue/tables/envelope-<name>.yaml. So are the folders of writers other than Secor: `layout: {writer: firehose}` takes
+those of glue/tables/writer-firehose.yaml, and whatever else the layout says replaces them.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def load_table_specs(folder: Traversable | None = None, *, bucket: str | None = 
     root = folder if folder is not None else resources.files("glue") / "tables"
     specs: dict[str, TableSpec] = {}
     for entry in sorted(root.iterdir(), key=lambda entry: entry.name):
-        if not entry.name.endswith(".yaml") or entry.name.startswith("envelope-"):
+        if not entry.name.endswith(".yaml") or entry.name.startswith(("envelope-", "writer-")):
             continue
         spec = _table_spec(entry, root)
         if spec.name in specs:
@@ -154,18 +155,42 @@ def _table_spec(entry: Traversable, root: Traversable) -> TableSpec:
     try:
         document = _yaml(entry)
         envelope = _yaml(root / f"envelope-{document['envelope']}.yaml") if "envelope" in document else {}
-        return _from_documents(document, envelope)
+        writer = document.get("layout", {}).get("writer")
+        return _from_documents(document, envelope, _writer(writer, root) if writer is not None else {})
     except KeyError as error:
         raise InvalidTableSpec(f"{entry.name}: {error.args[0]} is missing") from error
     except (TypeError, ValueError, OSError, yaml.YAMLError) as error:
         raise InvalidTableSpec(f"{entry.name}: {error}") from error
 
 
-def _from_documents(document: Mapping[str, Any], envelope: Mapping[str, Any]) -> TableSpec:
+def writer_layout(writer: str, prefix: str, folder: Traversable | None = None) -> SecorLayout:
+    """The layout of a writer by its name (`firehose`), below this prefix. Raises InvalidTableSpec."""
+    root = folder if folder is not None else resources.files("glue") / "tables"
+    try:
+        return _layout(prefix, _writer(writer, root))
+    except (KeyError, ValueError) as error:
+        raise InvalidTableSpec(f"writer {writer!r}: {error}") from error
+
+
+def writer_names(folder: Traversable | None = None) -> list[str]:
+    """The writers whose folders are known, in order of name."""
+    root = folder if folder is not None else resources.files("glue") / "tables"
+    names = (entry.name for entry in root.iterdir())
+    return sorted(n.removeprefix("writer-").removesuffix(".yaml") for n in names if n.startswith("writer-"))
+
+
+def _writer(writer: object, root: Traversable) -> dict[str, Any]:
+    known = writer_names(root)
+    if writer not in known:
+        raise ValueError(f"no writer {writer!r}; there are {', '.join(known)}")
+    return _yaml(root / f"writer-{writer}.yaml")
+
+
+def _from_documents(document: Mapping[str, Any], envelope: Mapping[str, Any], writer: Mapping[str, Any]) -> TableSpec:
     merged = {**envelope, **document}
     columns = _columns(envelope.get("columns", []))
     columns.update(_columns(document.get("columns", [])))  # a known name keeps its place, a new one goes to the end
-    location, layout = document["location"], dict(document.get("layout", {}))
+    location, layout = document["location"], {**writer, **document.get("layout", {})}
     spec = TableSpec(
         name=document["name"],
         database=document["database"],

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from glue.ledger import Freshness, KnownObject, LedgerSummary, PartitionRecord
 from glue.partition_range import PartitionRange
-from glue.partition_spec import PartitionSpec
+from glue.partition_spec import PartitionScheme, PartitionSpec
 from service.model import TableScanEstimate
 
 
@@ -26,7 +26,7 @@ class Ledger(Protocol):
         """The partitions of a range, oldest first, lazily."""
         ...
 
-    def freshness(self, table: str) -> Freshness:
+    def freshness(self, table: str, scheme: PartitionScheme = ...) -> Freshness:
         """How fresh and complete a table is."""
         ...
 

@@ -28,14 +28,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDescription:
     """One table. Columns that queries may not use are listed and marked."""
-    freshness = ledger.freshness(spec.name)
+    freshness = ledger.freshness(spec.name, spec.layout.scheme)
     complete = completeness(ledger, spec, now)
     oldest = next(iter(ledger.partitions(spec.name)), None)
     keys = tuple(key.name for key in spec.partition_keys)
     newest_ms = None
     if freshness.newest_partition is not None:
-        values = [part.partition("=")[2] for part in freshness.newest_partition.split("/")]
-        newest = PartitionSpec.from_values(values, spec.layout.scheme)
+        newest = PartitionSpec.parse(freshness.newest_partition, spec.layout.scheme)
         newest_ms = max(
             (
                 record.maximum_createdtimestamp
@@ -63,7 +62,9 @@ def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDe
         partition_count=freshness.partition_count,
         object_count=freshness.object_count,
         size_bytes=freshness.size_bytes,
-        first_partition=None if oldest is None else "/".join(map("=".join, zip(keys, oldest.values, strict=True))),
+        first_partition=(
+            None if oldest is None else PartitionSpec.from_values(oldest.values, spec.layout.scheme).path()
+        ),
         last_partition=freshness.newest_partition,
         newest_createdtimestamp=_created(newest_ms),
         last_arrival_at=freshness.last_arrival,

@@ -87,3 +87,24 @@ def test_a_table_that_cannot_be_meant_names_its_file(tmp_path: Path, old: str, n
     with pytest.raises(InvalidTableSpec, match=complaint) as raised:
         load_table_specs(tmp_path)
     assert "clicks.yaml" in str(raised.value)
+
+
+def test_a_table_of_another_writer_is_a_yaml_file(tmp_path: Path) -> None:
+    from importlib import resources
+
+    shipped = resources.files("glue") / "tables"
+    for name in ("envelope-v0.yaml", "writer-firehose.yaml"):
+        (tmp_path / name).write_text((shipped / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "deliveries.yaml").write_text(
+        "{name: deliveries, database: data_hist, description: d, envelope: v0,"
+        " location: {bucket: b, prefix: firehose, topic: deliveries}, layout: {writer: firehose, granularity: day},"
+        " partition_keys: [{name: year, type: string, description: y}, {name: month, type: string, description: m},"
+        " {name: day, type: string, description: d}],"
+        " allowed_lateness_minutes: 60, allowed_clock_skew_minutes: 5, retention_days: 30}",
+        encoding="utf-8",
+    )
+    spec = load_table_specs(tmp_path)["deliveries"]
+    assert spec.layout.scheme.keys() == ("year", "month", "day")
+    assert spec.layout.folder("deliveries", PartitionSpec.from_values(["2026", "11", "22"], spec.layout.scheme)) == (
+        "firehose/deliveries/2026/11/22/"
+    )
