@@ -269,6 +269,7 @@ class SqliteLedger:
                         _greatest(known.maximum_createdtimestamp if known else None, maximum),
                         _earliest(known.first_arrival if known else None, _moment(arrival)),
                         _latest(known.last_arrival if known else None, _moment(arrival)),
+                        known.late_bytes if known else 0,
                     ),
                     known,
                 )

@@ -15,7 +15,7 @@ from glue.ledger import SqliteLedger
 from glue.queue_batch import BatchOutcome, SqsDeadLetters
 from glue.table_spec import load_table_specs
 from glue.tracker import PartitionTracker
-from glue.worker import QueueWorker
+from glue.worker import QueueWorker, main
 from tests.contract.aws_implementations import moto_client
 
 SPECS = load_table_specs()
@@ -108,3 +108,23 @@ def test_the_worker_runs_until_it_is_stopped(cloud: Cloud) -> None:
     cloud.worker._on_batch = lambda outcome: cloud.worker.stop()
     cloud.worker.run()
     assert cloud.partitions() == {("2026-11-22", "10", "00")}
+
+
+def test_the_lambda_function_makes_its_own_clients(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glue import lambda_handler
+
+    monkeypatch.setenv("DATA_HIST_DEAD_LETTER_QUEUE_URL", cloud.dead_url)
+    lambda_handler._from_environment.cache_clear()
+    cloud.s3.put_object(Bucket=EVENTS.bucket, Key="secor/events/dt=2026-11-22/hr=10/min=00/a.gz", Body=b"x")
+    cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody="no json")
+    messages = cloud.sqs.receive_message(QueueUrl=cloud.queue_url, MaxNumberOfMessages=10)["Messages"]
+    event = {"Records": [{"messageId": m["MessageId"], "body": m["Body"], "attributes": {}} for m in messages]}
+    for _ in range(2):
+        assert lambda_handler.handler(event, None) == {"batchItemFailures": []}
+    assert cloud.partitions() == {("2026-11-22", "10", "00")}
+    assert cloud.waiting(cloud.dead_url) == 2  # Lambda that is called twice puts aside twice
+    lambda_handler._from_environment.cache_clear()
+
+
+def test_the_worker_wants_a_queue() -> None:
+    assert main([]) == 2
