@@ -229,7 +229,15 @@ def documented_settings() -> list[tuple[str, str, str]]:
 
 
 # Variables with the prefix that other commands read: not settings of the service, but not mistakes either.
-CLIENT_VARIABLES = frozenset({"DATA_HIST_URL", "DATA_HIST_API_KEY", "DATA_HIST_KEY", "DATA_HIST_DEBUG"})
+CLIENT_VARIABLES = frozenset(
+    {
+        "DATA_HIST_URL",
+        "DATA_HIST_API_KEY",
+        "DATA_HIST_KEY",
+        "DATA_HIST_DEBUG",
+        "DATA_HIST_DEAD_LETTER_QUEUE_URL",  # of glue.lambda_handler
+    }
+)
 
 
 def unknown_settings(environment: Mapping[str, str]) -> list[str]:
