@@ -102,6 +102,7 @@ def running_server(data_dir: Path, *, host: str = "127.0.0.1", **settings: str) 
             stdout=subprocess.DEVNULL,
             stderr=log,
             env=environment_of(**settings),
+            preexec_fn=_hear_interrupts,
         )
     try:
         url = _url_of(process, log_path)
@@ -116,6 +117,11 @@ def running_server(data_dir: Path, *, host: str = "127.0.0.1", **settings: str) 
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _hear_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _url_of(process: subprocess.Popen[bytes], log_path: Path) -> str:
