@@ -40,8 +40,12 @@ run: install  ## the service with a sample lake on 127.0.0.1:8080 (PORT=, HOST=,
 aws: install  ## the embedded Athena, Glue and S3 for AWS clients on 127.0.0.1:8081 (AWS_PORT=, DATA_DIR=)
 	@exec $(BIN)/data-hist aws --port $(AWS_PORT) --data-dir $(DATA_DIR)
 
+# schemathesis names all its cases alike, and pytest-xdist runs one of a name: the fuzzing runs by itself.
+FUZZING := tests/e2e/test_contract_fuzzing.py
+
 test: $(VENV)/installed-dev  ## every test
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore=$(FUZZING)
+	$(BIN)/python -m pytest -q $(FUZZING)
 
 check: $(VENV)/installed-dev  ## format, lint, types, import rules, contract, promises of the documents
 	$(BIN)/ruff format --check .
@@ -67,4 +71,4 @@ lock: $(VENV)/installed-dev  ## compile the lock files anew from requirements*.i
 	    $$name.in --output-file $$name.lock || exit 1; done
 
 clean:  ## remove the virtual environment and caches (the data directory stays)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -38,9 +38,6 @@ CHECKS = [
 ]
 EXAMPLES_PER_OPERATION = 60
 
-# the last test looks at what the others met: all in one process, in their order
-pytestmark = pytest.mark.xdist_group("contract fuzzing")
-
 contract = schemathesis.openapi.from_dict(load_contract())
 turn = itertools.count()
 
