@@ -7,6 +7,7 @@ change: a file that stays as it is, is opened once.
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 import zlib
@@ -127,7 +128,7 @@ def _plain_head(head: bytes, compression: str) -> bytes:
 
 def _spellings(head: bytes) -> frozenset[str]:
     found: set[str] = set()
-    lines = head.split(b"\n", _SAMPLED_LINES)
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n", _SAMPLED_LINES)
     for line in lines[:-1] if len(lines) > 1 else lines:
         try:
             value = orjson.loads(line)

@@ -5,7 +5,7 @@
 
 A verdict holds for one file (path, size, time of change) under one declaration (SerDe and columns). Whether a row is
 malformed does not depend on what a query selects: until a file is known to be good, the columns whose type can go wrong
-are read along with every query.
+are read along with every query, strictly (`serde.json_strict`); of a good file DuckDB's reader bends nothing.
 """
 
 from __future__ import annotations
@@ -35,22 +35,29 @@ from embedded.sql.physical import quoted
 _DIRECT_COMPRESSIONS = frozenset({"none", "gzip", "zstd"})
 _UNPACKABLE = frozenset({"bzip2", "lz4"})
 _VERIFIED_AT_ONCE = 32
+_NO_EXTRAS = Extras()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A file that needs no more suspicion: `readable` is how it is opened (None: nothing in it), `bad` its bad rows."""
+    """A file that needs no more suspicion: `readable` is how it is opened (None: nothing in it), `bad` its bad rows.
+
+    keys: the JSON keys whose values were looked at (None: all). Other files may spell the same key otherwise, and a
+    query over both reads the value under either.
+    """
 
     readable: ReadableFile | None
     bad_count: int = 0
     bad: tuple[BadRow, ...] = ()
+    keys: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The relations of one attempt, by the identity of their scans, and the verdicts they rest on."""
+    """The relations of one attempt and their readers, by the identity of their scans, and the verdicts they rest on."""
 
     relations: Mapping[int, str]
+    readers: Mapping[int, Reader]
     scans: tuple[PlannedScan, ...]
     verdicts: Mapping[str, Verdict]
 
@@ -100,17 +107,20 @@ class FileVerdicts:
         """Raises TrinoError for a table that says it will not have malformed rows left out, when there are some."""
         verdicts: dict[str, Verdict] = {}
         relations: dict[int, str] = {}
+        readers: dict[int, Reader] = {}
         for scan in scans:
-            relations[id(scan)] = self._relation(scan, verdicts, cursor, check)
-        return Reading(relations, tuple(scans), verdicts)
+            relations[id(scan)], readers[id(scan)] = self._relation(scan, verdicts, cursor, check)
+        return Reading(relations, readers, tuple(scans), verdicts)
 
     def confirm(self, reading: Reading) -> None:
         """A query has read every row of its files with its fallible columns: from now on they are known to be good."""
         for scan in reading.scans:
+            keys = _keys_read(reading.readers[id(scan)], scan.table)
             for file in _distinct(scan):
                 key = _file_key(file, scan.table)
                 if key not in reading.verdicts:
-                    self._put(key, Verdict(ReadableFile(file.path, self._compression(file, scan.table))))
+                    readable = ReadableFile(file.path, self._compression(file, scan.table))
+                    self._put(key, Verdict(readable, keys=keys))
 
     def _compression(self, file: LakeFile, table: ScannedTable) -> str:
         if isinstance(table.reader, ParquetReader):
@@ -126,11 +136,11 @@ class FileVerdicts:
         verdicts: dict[str, Verdict],
         cursor: duckdb.DuckDBPyConnection,
         check: Callable[[], None],
-    ) -> str:
+    ) -> tuple[str, Reader]:
         readable: dict[str, ReadableFile | None] = {}
         by_path: dict[str, Verdict] = {}
         spellings: set[str] = set()
-        is_suspect = False
+        suspects: set[str] = set()
         for found in scan.files:
             file = found.file
             check()
@@ -139,22 +149,32 @@ class FileVerdicts:
             verdict, inspection = self._verdict(file, scan.table, cursor)
             if verdict is not None:
                 _refuse_if_strict(scan.table, file, verdict)
-                verdicts[_file_key(file, scan.table)] = verdict
                 by_path[file.path] = verdict
                 readable[file.path] = verdict.readable
             else:
-                is_suspect = True
+                suspects.add(file.path)
                 readable[file.path] = ReadableFile(file.path, inspection.compression)
             spellings |= inspection.spellings
         reader = _reader_for(scan.table.reader, spellings)
         fallible = fallible_columns(scan.table)
+        keys = _keys_read(reader, scan.table) or frozenset()
+        for found in scan.files:
+            verdict = by_path.get(found.file.path)
+            if verdict is None:
+                continue
+            if verdict.keys is None or keys <= verdict.keys:
+                verdicts[_file_key(found.file, scan.table)] = verdict
+            else:
+                suspects.add(found.file.path)
         has_bad_rows = any(verdict.bad_count for verdict in by_path.values())
-        return scan.relation(
+        relation = scan.relation(
             lambda file: readable[file.path],
             reader,
-            checked_columns=fallible if is_suspect else (),
+            suspects=suspects,
+            checked_columns=fallible,
             lenient_columns=fallible if has_bad_rows and isinstance(reader, TextReader) else None,
         )
+        return relation, reader
 
     def _verdict(
         self, file: LakeFile, table: ScannedTable, cursor: duckdb.DuckDBPyConnection
@@ -221,35 +241,51 @@ class FileVerdicts:
             if not suspects or not (named or _is_nameless_data_error(error, scan.table)):
                 continue
             for start in range(0, len(suspects), _VERIFIED_AT_ONCE):
-                learnt |= self._verify(suspects[start : start + _VERIFIED_AT_ONCE], scan.table, cursor, check)
+                some = suspects[start : start + _VERIFIED_AT_ONCE]
+                learnt |= self._verify(some, scan.table, reading.readers[id(scan)], cursor, check)
         return learnt
+
+    def verify(self, reading: Reading, cursor: duckdb.DuckDBPyConnection, check: Callable[[], None]) -> bool:
+        """Reads the files that have no verdict yet, so that they have one. False: there were none."""
+        had_none = True
+        for scan in reading.scans:
+            files = [
+                file
+                for file in _distinct(scan)
+                if not isinstance(scan.table.reader, ParquetReader)
+                and _file_key(file, scan.table) not in reading.verdicts
+            ]
+            had_none = had_none and not files
+            for start in range(0, len(files), _VERIFIED_AT_ONCE):
+                some = files[start : start + _VERIFIED_AT_ONCE]
+                self._verify(some, scan.table, reading.readers[id(scan)], cursor, check)
+        return not had_none
 
     def _verify(
         self,
         files: Sequence[LakeFile],
         table: ScannedTable,
+        reader: Reader,
         cursor: duckdb.DuckDBPyConnection,
         check: Callable[[], None],
     ) -> bool:
         """Reads files strictly, all their fallible columns; good ones are remembered as good. True: bad ones found."""
         check()
         opened: list[ReadableFile] = []
-        spellings: set[str] = set()
         for file in files:
             _, inspection = self._verdict(file, table, cursor)
             opened.append(ReadableFile(file.path, inspection.compression))
-            spellings |= inspection.spellings
         try:
-            read_all(cursor, _reader_for(table.reader, spellings), opened, fallible_columns(table))
+            read_all(cursor, reader, opened, fallible_columns(table), Extras(strict=True))
         except DATA_ERRORS as error:
             if len(files) == 1:
                 self._condemn(files[0], opened[0], table, cursor, error)
                 return True
             middle = len(files) // 2
-            first = self._verify(files[:middle], table, cursor, check)
-            return self._verify(files[middle:], table, cursor, check) or first
+            first = self._verify(files[:middle], table, reader, cursor, check)
+            return self._verify(files[middle:], table, reader, cursor, check) or first
         for file, how in zip(files, opened, strict=True):
-            self._put(_file_key(file, table), Verdict(how))
+            self._put(_file_key(file, table), Verdict(how, keys=_keys_read(reader, table)))
         return False
 
     def _condemn(
@@ -318,7 +354,7 @@ class FileVerdicts:
         copy = self._copy_path(file, table, ".clean")
         copy.parent.mkdir(parents=True, exist_ok=True)
         fallible = fallible_columns(table)
-        salvage: Salvage = salvage_json(how, copy, [(reader.keys(column), column.type) for column in fallible])
+        salvage: Salvage = salvage_json(how, copy, reader.finder(fallible))
         if salvage.good_count:
             salvage = salvage.confirmed(lambda path: read_all(cursor, reader, [ReadableFile(path)], fallible))
         verdict = Verdict(
@@ -348,10 +384,14 @@ class FileVerdicts:
 
 
 def read_all(
-    cursor: duckdb.DuckDBPyConnection, reader: Reader, files: Sequence[ReadableFile], columns: Sequence[DataColumn]
+    cursor: duckdb.DuckDBPyConnection,
+    reader: Reader,
+    files: Sequence[ReadableFile],
+    columns: Sequence[DataColumn],
+    extras: Extras = _NO_EXTRAS,
 ) -> None:
     """Reads every row and every given column of files, and throws the values away. Raises what the reader raises."""
-    source = reader.relation(files, columns, Extras())
+    source = reader.relation(files, columns, extras)
     condition = f" WHERE hash({', '.join(quoted(column.name) for column in columns)}) IS NOT NULL" if columns else ""
     cursor.execute(f"SELECT count(*) FROM ({source}){condition}").fetchall()  # noqa: S608 - own SQL, quoted names
 
@@ -365,6 +405,12 @@ def fallible_columns(table: ScannedTable) -> tuple[DataColumn, ...]:
         for column in table.columns
         if column.type.base not in ("varchar", "char") and column.name not in table.partition_keys
     )
+
+
+def _keys_read(reader: Reader, table: ScannedTable) -> frozenset[str] | None:
+    if not isinstance(reader, JsonLinesReader):
+        return None
+    return frozenset(key for column in fallible_columns(table) for key in reader.keys(column))
 
 
 def _reader_for(reader: Reader, spellings: set[str]) -> Reader:
@@ -396,6 +442,6 @@ def _is_nameless_data_error(error: duckdb.Error, table: ScannedTable) -> bool:
     """Whether this may be a value of a file that could not be converted, though the message names no file."""
     if not isinstance(error, DATA_ERRORS):
         return False
-    if isinstance(error, duckdb.IOException) or isinstance(table.reader, TextReader):
+    if isinstance(error, duckdb.IOException) or isinstance(table.reader, TextReader | JsonLinesReader):
         return True
     return any(column.type.base in ("timestamp", "varbinary") for column in table.columns)

@@ -8,10 +8,11 @@ has something else behind it.
 from __future__ import annotations
 
 import bz2
+import codecs
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,7 @@ import orjson
 from embedded.athena_executions import MAXIMUM_MALFORMED_SAMPLES
 from embedded.serde.json_lines import MAXIMUM_LINE_BYTES
 from embedded.serde.json_values import misfit
-from embedded.serde.reader import ReadableFile
-from embedded.sql.types import TrinoType
+from embedded.serde.reader import DataColumn, ReadableFile
 
 DATA_ERRORS = (
     duckdb.InvalidInputException,
@@ -100,15 +100,16 @@ def _line_named_by(text: str) -> int | None:
     return int(match.group(2)) - (1 if "Malformed JSON" in text else 0)
 
 
-def salvage_json(source: ReadableFile, copy: Path, columns: Sequence[tuple[Sequence[str], TrinoType]]) -> Salvage:
-    """Copies the good rows of a file of JSON lines. columns: (JSON keys, type) whose values are looked at."""
+def salvage_json(source: ReadableFile, copy: Path, column_of: Callable[[str], DataColumn | None]) -> Salvage:
+    """Copies the good rows of a file of JSON lines. column_of: the column whose value stands under a JSON key."""
     bad: list[BadRow] = []
     bad_count = good_count = 0
     with copy.open("wb") as out, _numbers_path(copy).open("w") as numbers:
-        for number, line, damage in _lines(source):
+        for number, raw_line, damage in _lines(source):
+            line = raw_line.removeprefix(codecs.BOM_UTF8) if number == 1 else raw_line
             if not damage and not line.strip():
                 continue
-            reason = damage or _reason_against(line, columns)
+            reason = damage or _reason_against(line, column_of)
             if reason is None:
                 out.write(line.rstrip(b"\r\n"))
                 out.write(b"\n")
@@ -121,7 +122,7 @@ def salvage_json(source: ReadableFile, copy: Path, columns: Sequence[tuple[Seque
     return Salvage(copy, good_count, bad_count, bad)
 
 
-def _reason_against(line: bytes, columns: Sequence[tuple[Sequence[str], TrinoType]]) -> str | None:
+def _reason_against(line: bytes, column_of: Callable[[str], DataColumn | None]) -> str | None:
     try:
         value: Any = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -131,11 +132,11 @@ def _reason_against(line: bytes, columns: Sequence[tuple[Sequence[str], TrinoTyp
     if not isinstance(value, dict):
         kind = "array" if isinstance(value, list) else "scalar"
         return f"a JSON {kind} where an object should be"
-    for keys, trino_type in columns:
-        for key in keys:
-            reason = misfit(value.get(key), trino_type)
-            if reason is not None:
-                return f"column {keys[0].lower()}: {reason}"
+    for key, item in value.items():
+        column = column_of(key)
+        reason = misfit(item, column.type) if column is not None else None
+        if reason is not None:
+            return f"column {key.lower()}: {reason}"
     return None
 
 

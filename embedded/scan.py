@@ -12,8 +12,8 @@ catalogue says, DuckDB takes the values from the paths, at no cost per row. Othe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -103,14 +103,16 @@ class PlannedScan:
         readable: Callable[[LakeFile], ReadableFile | None],
         reader: Reader | None = None,
         *,
+        suspects: Container[str] = (),
         checked_columns: Sequence[DataColumn] = (),
         lenient_columns: Sequence[DataColumn] | None = None,
     ) -> str:
         """A SELECT with the scan's columns. `readable` says how a file is opened, None that it is left out.
 
-        checked_columns: columns whose values are read although the query has no use for them, so that a row with a
-        value of the wrong type is found whatever the query selects. lenient_columns: rows in which one of these does
-        not fit are left out (text files, once they are known to have such rows).
+        suspects: paths of files that nobody has read whole. Of these, the values of checked_columns are read strictly
+        although the query has no use for them, before any condition of the query leaves rows out: so a row with a
+        value of the wrong type is found whatever the query asks. lenient_columns: rows in which one of these does not
+        fit are left out (text files, once they are known to have such rows).
         """
         opened = [(found, how) for found in self.files if (how := readable(found.file)) is not None]
         if not opened:
@@ -124,7 +126,6 @@ class PlannedScan:
         ]
         keys = [key for key in self.table.partition_keys if key in wanted]
         hidden = [name for name in HIDDEN_COLUMNS if name in wanted]
-        checked = [column for column in checked_columns if column not in data]
         from_paths = not hidden and all(how.path == found.file.path for found, how in opened) and self._paths_tell(keys)
         extras = Extras(
             with_path=bool(hidden or (keys and not from_paths)),
@@ -132,13 +133,16 @@ class PlannedScan:
             lenient=lenient_columns is not None,
             checked=tuple(lenient_columns or ()),
         )
-        read = [how for _, how in opened]
-        if extras.with_path:  # two partitions may share a folder: read once, joined with the values of both
-            read = list({how.path: how for how in read}.values())
-        source = reader.relation(read, [*data, *checked], extras)
-        if checked_columns:
-            names = ", ".join(quoted(column.name) for column in checked_columns)
-            source = f"SELECT * FROM ({source}) WHERE hash({names}) IS NOT NULL"
+        sources = []
+        for is_suspect in (False, True):
+            read = [how for found, how in opened if (found.file.path in suspects) == is_suspect]
+            if extras.with_path:  # two partitions may share a folder: read once, joined with the values of both
+                read = list({how.path: how for how in read}.values())
+            if read and is_suspect and checked_columns:
+                sources.append(_checked_source(reader, read, data, checked_columns, extras))
+            elif read:
+                sources.append(reader.relation(read, data, extras))
+        source = " UNION ALL ".join(sources)
         outputs = [quoted(column.name) for column in data]
         outputs += [
             f"{self._key_value(f's.{quoted(key)}' if from_paths else f'f.{quoted(key)}', key)} AS {quoted(key)}"
@@ -192,6 +196,25 @@ class PlannedScan:
             rows.append(f"({', '.join(values)})")
         columns = ", ".join(quoted(name) for name in (PATH_COLUMN, *keys, *hidden))
         return f"SELECT * FROM (VALUES {', '.join(rows)}) AS v({columns})"
+
+
+def _checked_source(
+    reader: Reader,
+    files: Sequence[ReadableFile],
+    data: Sequence[DataColumn],
+    checked_columns: Sequence[DataColumn],
+    extras: Extras,
+) -> str:
+    """A SELECT of `data` that converts every checked column of every row first. The sample keeps all rows; DuckDB
+    moves no condition of a query below it, so none leaves out a row before it was looked at.
+    """
+    further = [column for column in checked_columns if column not in data]
+    source = reader.relation(files, [*data, *further], replace(extras, strict=True))
+    outputs = [column.name for column in data] + list(extras.hive_keys) + ([PATH_COLUMN] if extras.with_path else [])
+    selected = ", ".join(quoted(name) for name in outputs) or '1 AS "$nothing"'
+    names = ", ".join(quoted(column.name) for column in checked_columns)
+    checked = f"SELECT * FROM ({source}) WHERE hash({names}) IS NOT NULL"
+    return f"SELECT {selected} FROM (SELECT * FROM ({checked}) TABLESAMPLE system(100%))"
 
 
 def _is_plain(value: str) -> bool:

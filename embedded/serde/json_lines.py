@@ -3,6 +3,7 @@
 Values become the declared types as the SerDes do it: a number, an object or an array in a string column is its JSON
 text, a quoted number in a numeric column is the number, a key that is missing is NULL. Keys match columns without
 regard to case (openx `case.insensitive`, the default): `key_names` says how the files at hand really spell them.
+A value of another type makes the row malformed; `json_strict` says what DuckDB would make of it otherwise.
 SerDe properties: `mapping.<column>` = JSON key, `dots.in.keys`, `case.insensitive`, `ignore.malformed.json`.
 Source: Athena user guide, "OpenX JSON SerDe" and "Hive JSON SerDe".
 """
@@ -11,8 +12,9 @@ Source: Athena user guide, "OpenX JSON SerDe" and "Hive JSON SerDe".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from embedded.serde.json_strict import is_read_raw, unbent, value_of_raw
 from embedded.serde.reader import (
     PATH_COLUMN,
     DataColumn,
@@ -62,20 +64,39 @@ class JsonLinesReader:
             spellings += sorted(spelling for key in dotted for spelling in self._key_names[key])
         return spellings
 
+    def finder(self, columns: Sequence[DataColumn]) -> Callable[[str], DataColumn | None]:
+        """A function from a JSON key to the column that may be read from it, however other files spell theirs."""
+        by_key = {self._mapping.get(column.name, column.name): column for column in columns}
+        by_lower = {key.lower(): column for key, column in by_key.items()} if self.ignores_case else {}
+        by_name = {column.name: column for column in columns} if self._dots_in_keys else {}
+
+        def find(key: str) -> DataColumn | None:
+            lowered = key.lower()
+            return by_key.get(key) or by_lower.get(lowered) or by_name.get(lowered.replace(".", "_"))
+
+        return find
+
     def relation(self, files: Sequence[ReadableFile], columns: Sequence[DataColumn], extras: Extras) -> str:
         keys = {column.name: self.keys(column) for column in columns}
         declared: dict[str, str] = {}
         for column in columns:
             for key in keys[column.name]:
-                declared.setdefault(key, _file_type(column.type))
+                file_type = "JSON" if extras.strict and is_read_raw(column.type) else _file_type(column.type)
+                declared.setdefault(key, file_type)
         # DuckDB wants at least one declared column, and compares their names without regard to case.
         names = {key: f"k{position}" for position, key in enumerate(declared)}
         distinct = len({key.lower() for key in declared}) == len(declared)
         outputs = []
+        conditions = []
         for column in columns:
-            spelled = [quoted(key) for key in keys[column.name]]
+            spelled = [f"r.{quoted(key)}" for key in keys[column.name]]
             value = spelled[0] if len(spelled) == 1 else f"coalesce({', '.join(spelled)})"
-            outputs.append(f"{_physical(value, column.type)} AS {quoted(column.name)}")
+            if extras.strict and is_read_raw(column.type):
+                conditions += [unbent(each, column.type) for each in spelled]
+                value = value_of_raw(value, column.type)
+            else:
+                value = _physical(value, column.type)
+            outputs.append(f"{value} AS {quoted(column.name)}")
         outputs += [quoted(key) for key in extras.hive_keys]
         if extras.with_path:
             outputs.append(quoted(PATH_COLUMN))
@@ -87,7 +108,7 @@ class JsonLinesReader:
         selected = ", ".join(outputs) or '1 AS "$nothing"'
         parts = [
             f"SELECT {selected} FROM read_json({file_list(group)}, columns = {{{types}}}{_OPTIONS}"
-            f"{compression_option(compression)}{partition_options(extras)})"
+            f"{compression_option(compression)}{partition_options(extras)}) AS r{_refusing(conditions)}"
             for compression, group in by_compression(files).items()
         ]
         return " UNION ALL ".join(parts)
@@ -102,15 +123,19 @@ class JsonLinesReader:
     ) -> str:
         """The slower road for files that spell one key in several ways: whole objects, then values out of them."""
         outputs = []
+        conditions: list[str] = []
         for column in columns:
             paths = [f"json_extract(json, {text_literal(_json_pointer(key))})" for key in keys[column.name]]
             value = paths[0] if len(paths) == 1 else f"coalesce({', '.join(paths)})"
-            file_type = _file_type(column.type)
-            if file_type == "VARCHAR":
-                value = f"json_transform_strict({value}, '\"VARCHAR\"')"
+            if is_read_raw(column.type):
+                if extras.strict:
+                    conditions += [unbent(path, column.type) for path in paths]
+                value = value_of_raw(value, column.type)
+            elif _file_type(column.type) == "VARCHAR":
+                value = _physical(f"json_transform_strict({value}, '\"VARCHAR\"')", column.type)
             else:
-                value = f"CAST({value} AS {file_type})"
-            outputs.append(f"{_physical(value, column.type)} AS {quoted(column.name)}")
+                value = _physical(f"CAST({value} AS {_file_type(column.type)})", column.type)
+            outputs.append(f"{value} AS {quoted(column.name)}")
         outputs += [quoted(key) for key in extras.hive_keys]
         if extras.with_path:
             outputs.append(quoted(PATH_COLUMN))
@@ -118,6 +143,7 @@ class JsonLinesReader:
             f"SELECT {', '.join(outputs)} FROM read_json({file_list(group)}, columns = {{'json': 'JSON'}}"
             ", records = 'false'"
             f"{_OPTIONS.replace(_RECORDS, '')}{compression_option(compression)}{partition_options(extras)})"
+            f"{_refusing(conditions)}"
             for compression, group in by_compression(files).items()
         ]
         return " UNION ALL ".join(parts)
@@ -125,6 +151,16 @@ class JsonLinesReader:
 
 _RECORDS = ", records = 'true'"
 _OPTIONS = f", format = 'newline_delimited'{_RECORDS}, maximum_object_size = {MAXIMUM_LINE_BYTES}"
+
+
+def _refusing(conditions: Sequence[str]) -> str:
+    """A WHERE that raises at the first row in which a condition does not hold."""
+    if not conditions:
+        return ""
+    return f" WHERE CASE WHEN {' AND '.join(conditions)} THEN true ELSE error('{_BENT}') END"
+
+
+_BENT = "a JSON value is not of the declared type"
 
 
 def _json_pointer(key: str) -> str:

@@ -41,11 +41,13 @@ class Extras:
 
     with_path: the PATH_COLUMN. hive_keys: partition keys that DuckDB takes from the files' paths, as text.
     lenient: rows in which a `checked` column has a text that does not fit are left out instead of raising.
+    strict: a value of another type than declared raises, though DuckDB could convert it (files not yet known).
     """
 
     with_path: bool = False
     hive_keys: tuple[str, ...] = ()
     lenient: bool = False
+    strict: bool = False
     checked: tuple[DataColumn, ...] = ()
 
 

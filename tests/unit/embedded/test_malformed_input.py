@@ -25,6 +25,25 @@ CASES = {
     "text": (spoiled(b"Traceback (most recent call last):"), 5, [(3, "not JSON")]),
     "wrong type": (spoiled(event(9, customerid="abc")), 5, [(3, "customerid: expected bigint")]),
     "too large": (spoiled(event(9, customerid=2**63)), 5, [(3, "out of range")]),
+    "a fraction for an integer": (
+        spoiled(event(9, customerid=1.5)),
+        5,
+        [(3, "customerid: expected bigint, found 1.5")],
+    ),
+    "a boolean for an integer": (
+        spoiled(event(9, customerid=True)),
+        5,
+        [(3, "customerid: expected bigint, found True")],
+    ),
+    "a small fraction": (spoiled(b'{"customerid":1e-7}'), 5, [(3, "customerid: expected bigint")]),
+    "a fraction as text": (spoiled(event(9, customerid="1.5")), 5, [(3, "1.5")]),
+    "whole numbers": (
+        spoiled(*(lines(event(9)).replace(b"11009", n)[:-1] for n in (b"11000.0", b"1.1e4", b'"7"'))),
+        8,
+        [],
+    ),
+    "byte order mark": (b"\xef\xbb\xbf" + WHOLE, 5, []),
+    "byte order mark and a bad line": (b"\xef\xbb\xbf" + spoiled(b"oops"), 5, [(3, "not JSON")]),
     "object for a number": (spoiled(event(9, createdtimestamp={})), 5, [(3, "createdtimestamp: expected bigint")]),
     "text for a map": (spoiled(event(9, datatags="x")), 5, [(3, "datatags: expected map")]),
     "array": (spoiled(b"[1, 2]"), 5, [(3, "array where an object")]),
@@ -61,6 +80,51 @@ def test_good_rows_are_answered_and_bad_ones_counted(world: World, name: str) ->
             assert reason in row.reason
         assert not rows.truncated
     assert uri != clean
+
+
+@pytest.mark.parametrize("bent", [1.5, True, "1.5", 1e-7])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "SELECT count(*) FROM events WHERE servicename = 'somebody else'",
+        "SELECT count(*) FROM events a WHERE EXISTS (SELECT 1 FROM events b WHERE b.service = a.servicename)",
+        "SELECT service FROM events LIMIT 1",
+        "SELECT a.service FROM events a JOIN events b ON a.customerid = b.createdtimestamp",
+        "SELECT count(*) FROM events WHERE customerid IN (1, 2)",
+    ],
+)
+def test_a_bent_tenant_is_nobody_whatever_was_asked_first(world: World, bent: object, first: str) -> None:
+    """A condition that leaves the bad row out must not make its file good."""
+    world.create_table()
+    world.add_events("2026-01-01", "00", "00", zipped(*GOOD))
+    world.rows("SELECT count(*) FROM events")
+    uri = world.add_events("2026-01-01", "00", "05", lines(*GOOD[:2], event(9, customerid=bent), *GOOD[2:]), "a.json")
+    assert world.run(first)["Status"]["State"] == "SUCCEEDED"
+    for _ in range(2):
+        assert world.rows("SELECT customerid FROM events WHERE customerid < 11000") == []
+        execution_id = world.run("SELECT count(*) FROM events")["QueryExecutionId"]
+        assert list(world.pages(execution_id))[1] == ("10",)
+        (row,) = world.athena.malformed_rows(execution_id).samples
+        assert (row.uri, row.line) == (uri, 3)
+
+
+def test_a_key_that_another_file_spells_otherwise_is_looked_at(world: World) -> None:
+    """Alone, the first file is good: nothing is read under `CustomerId` in it. With the second it is."""
+    world.create_table()
+    odd = [event(1)] * 20 + [{"CustomerId": True}, {"CUSTOMERID": 1.5}]
+    world.add_events("2026-01-01", "00", "00", lines(*odd), "a.json")
+    assert world.rows("SELECT count(*) FROM events") == [("22",)]
+    world.add_events("2026-01-01", "00", "05", lines({"CustomerId": 11005}, {"CUSTOMERID": 11006}), "b.json")
+    for _ in range(2):
+        execution_id = world.run("SELECT count(*), min(customerid), count(customerid) FROM events")["QueryExecutionId"]
+        assert list(world.pages(execution_id))[1] == ("22", "11001", "22")
+        assert [row.line for row in world.athena.malformed_rows(execution_id).samples] == [21, 22]
+
+
+def test_a_file_with_a_byte_order_mark_and_its_own_spelling(world: World) -> None:
+    world.create_table(keys=())
+    world.put("secor/events/a.json", b"\xef\xbb\xbf" + lines({"CustomerId": 11000}))
+    assert world.rows("SELECT customerid FROM events") == [("11000",)]
 
 
 DAMAGED_GZIP = {
