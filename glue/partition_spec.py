@@ -254,7 +254,10 @@ def _checked(folder: FolderFormat, value: str) -> str:
     else:
         fits = _is_written_by(value, pattern)
     if not fits:
-        raise InvalidPartition(f"{folder.prefix}{value!r} is not a {folder.granularity} in the format {pattern}")
+        article = "an" if folder.granularity == "hour" else "a"
+        raise InvalidPartition(
+            f"{folder.prefix}{value!r} is not {article} {folder.granularity} in the format {pattern}"
+        )
     return value
 
 
