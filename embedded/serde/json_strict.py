@@ -40,7 +40,7 @@ def unbent(raw: str, trino_type: TrinoType) -> str:
     is_null = f"({raw}) IS NULL OR {text} = 'null'"
     is_text = f"starts_with({text}, '\"')"
     if base in INTEGER_WIDTHS:
-        is_digits = f"translate({text}, '.eE', '') = {text}"
+        is_digits = f"CAST(TRY_CAST({text} AS BIGINT) AS VARCHAR) IS NOT DISTINCT FROM {text}"
         number = f"TRY_CAST({text} AS DOUBLE)"
         is_whole = f"coalesce(abs({number}) <= {EXACT_WHOLE_NUMBERS} AND trunc({number}) = {number}, false)"
         return f"({is_null} OR {is_digits} OR {is_text} OR {is_whole})"

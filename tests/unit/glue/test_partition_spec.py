@@ -59,6 +59,13 @@ def test_what_no_writer_wrote_is_refused(path: str) -> None:
         PartitionSpec.parse(path)
 
 
+def test_a_refusal_says_what_the_folder_should_be() -> None:
+    with pytest.raises(InvalidPartition, match="is not an hour in the format"):
+        PartitionSpec.parse("dt=2017-01-05/hr=24")
+    with pytest.raises(InvalidPartition, match="is not a minute in the format"):
+        PartitionSpec.parse("dt=2017-01-05/hr=23/min=60")
+
+
 def test_specs_sort_by_time_coarse_before_fine() -> None:
     paths = [
         "dt=2026-01-01",
