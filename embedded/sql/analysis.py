@@ -56,6 +56,9 @@ class Analyser(ExpressionAnalyser):
         self.common_tables: list[dict[str, CommonTable]] = []
         self._relation_numbers = itertools.count()
         self._common_numbers = itertools.count()
+        self._common_reads: list[CommonTable] = []
+        self._inner_depth = 0  # of queries that DuckDB may take for correlated: sub-queries of expressions, LATERAL
+        self._hoisted: list[tuple[str, str]] = []  # fenced queries taken out of those: (name, SQL), in order of need
         self._column_nodes: dict[int, str] = {}
         self._group_items: dict[str, str] = {}
 
@@ -73,7 +76,10 @@ class Analyser(ExpressionAnalyser):
             for i, field in enumerate(output.fields)
         )
         return Translation(
-            output.sql, columns, tuple(self._table_scan(scan) for scan in self.scans), frozenset(self.functions)
+            self._with_hoisted(output.sql),
+            columns,
+            tuple(self._table_scan(scan) for scan in self.scans),
+            frozenset(self.functions),
         )
 
     def _table_scan(self, scan: Scan) -> TableScan:
@@ -90,12 +96,45 @@ class Analyser(ExpressionAnalyser):
         in_aggregate = level.in_aggregate
         self.try_inputs = None
         mark = len(self.referenced)
+        self._inner_depth += 1
         try:
             output = self.query(query, scope)
             return _unfenced(output) if scope is not None and self._reaches_outside(mark, scope) else output
         finally:
+            self._inner_depth -= 1
             self.level, self.scope, self.try_inputs = level, scope, try_inputs
             level.in_aggregate = in_aggregate
+
+    # ---------------------------------------------------------------------------------- fences
+
+    def _fenced(self, output: Output, reads_mark: int) -> Output:
+        """A query whose WHERE is asked before anything outside it; it refers to nothing around it.
+
+        DuckDB takes no fence below a correlation, for which it also takes the reading of a scan there. So inside of
+        sub-queries the fenced query, which is correlated to nothing, stands at the top of the statement under a name.
+        That is not materialised: DuckDB puts it back in place once it has bound it, its WHERE and its columns reach
+        the files as ever. A query that reads a WITH query around it has to stay: its rows are behind fences already.
+        """
+        sql = f"SELECT * FROM ({output.sql}) AS {self.alias()}{_FENCE}"
+        if self._inner_depth and not self._reads_around(reads_mark):
+            name = f"fenced_{len(self._hoisted)}"
+            self._hoisted.append((name, sql))
+            sql = f"SELECT * FROM {name}"
+        return Output(sql, output.fields)
+
+    def _reads_around(self, mark: int) -> bool:
+        """Whether anything since `mark` reads a WITH query that is declared around here."""
+        around = {id(table) for reach in self.common_tables for table in reach.values()}
+        return any(id(table) in around for table in self._common_reads[mark:])
+
+    def _with_hoisted(self, sql: str) -> str:
+        if not self._hoisted:
+            return sql
+        first = ", ".join(f"{name} AS NOT MATERIALIZED ({fenced})" for name, fenced in self._hoisted)
+        for word in ("WITH RECURSIVE ", "WITH "):
+            if sql.startswith(word):
+                return f"{word}{first}, {sql[len(word) :]}"
+        return f"WITH {first} {sql}"
 
     # ---------------------------------------------------------------------------------- queries
 
@@ -692,14 +731,18 @@ class Analyser(ExpressionAnalyser):
         if isinstance(node, tree.Aliased):
             return self._aliased(node, around)
         if isinstance(node, tree.SubqueryRelation):
-            mark = len(self.referenced)
+            mark, reads_mark = len(self.referenced), len(self._common_reads)
             output = self.query(node.query, around.parent)
             if _has_where(node.query) and not self._reaches_outside(mark, around):
-                output = Output(f"SELECT * FROM ({output.sql}) AS {self.alias()}{_FENCE}", output.fields)
+                output = self._fenced(output, reads_mark)
             return self._derived(output, "")
         if isinstance(node, tree.Lateral):
             mark = len(self.referenced)
-            output = self.query(node.query, Scope(around.fields, around.parent, None))
+            self._inner_depth += 1
+            try:
+                output = self.query(node.query, Scope(around.fields, around.parent, None))
+            finally:
+                self._inner_depth -= 1
             if self._is_correlated(mark, around):
                 return self._derived(_unfenced(output), "LATERAL ")
             return self._derived(output, "")
@@ -732,6 +775,7 @@ class Analyser(ExpressionAnalyser):
                 common = reach.get(parts[0])
                 if common is not None:
                     common.reads += 1
+                    self._common_reads.append(common)
                     alias = self.alias()
                     fields = [
                         Field(
@@ -904,9 +948,14 @@ class Analyser(ExpressionAnalyser):
     # ---------------------------------------------------------------------------------- joins
 
     def _join(self, node: tree.Join, around: Scope) -> tuple[str, list[Field]]:
-        left_sql, left = self.relation(node.left, around)
-        right_around = Scope([*around.fields, *left], around.parent, None)
-        right_sql, right = self.relation(node.right, right_around)
+        is_row_by_row = node.kind in ("LEFT", "RIGHT") and _holds(node.on, tree.Quantified)
+        self._inner_depth += is_row_by_row
+        try:
+            left_sql, left = self.relation(node.left, around)
+            right_around = Scope([*around.fields, *left], around.parent, None)
+            right_sql, right = self.relation(node.right, right_around)
+        finally:
+            self._inner_depth -= is_row_by_row
         if node.kind in ("LEFT", "FULL"):
             for field in right:
                 field.origin = None
@@ -937,7 +986,7 @@ class Analyser(ExpressionAnalyser):
             condition = self.condition(node.on, "JOIN ON clause must evaluate to a boolean: actual type {type}")
         finally:
             self.level, self.scope = level, scope
-        if node.kind in ("LEFT", "RIGHT") and _holds(node.on, tree.Quantified):
+        if is_row_by_row:
             return self._join_row_by_row(node.kind, condition.sql, (left_sql, left), (right_sql, right))
         if node.kind == "RIGHT" and _is_lateral(node.right):
             shown_left = [
@@ -1019,7 +1068,7 @@ all chunks costs nothing, and no filter is pushed through it.
 
 
 def _unfenced(output: Output) -> Output:
-    """DuckDB takes a WITH query read inside for a correlation, and no sample below one: there the order is its own."""
+    """Without the fences that could not be hoisted: they stand around WITH queries, whose own fences stay."""
     return Output(output.sql.replace(_FENCE, ""), output.fields, output.chain)
 
 
