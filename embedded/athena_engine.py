@@ -9,6 +9,7 @@ to the temporary folder.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ import duckdb
 from embedded.sql.catalogue import Translation
 from embedded.sql.physical import text_literal
 from embedded.sql.translation import install, prepare
+
+_INTERRUPT_INTERVAL_SECONDS = 0.05
 
 
 class Cancelled(Exception):
@@ -54,10 +57,22 @@ class Run:
             self._cursor = None
 
     def stop(self) -> None:
+        """Interrupts until the cursor is released: DuckDB forgets an interrupt that comes before a query has begun."""
         self._stopped.set()
+        if self._interrupt():
+            threading.Thread(target=self._interrupt_until_released, name="athena-stop", daemon=True).start()
+
+    def _interrupt_until_released(self) -> None:
+        while self._interrupt():
+            time.sleep(_INTERRUPT_INTERVAL_SECONDS)
+
+    def _interrupt(self) -> bool:
+        """Whether there was a cursor to interrupt."""
         with self._lock:
-            if self._cursor is not None:
-                self._cursor.interrupt()
+            if self._cursor is None:
+                return False
+            self._cursor.interrupt()
+            return True
 
 
 class Task(Protocol):

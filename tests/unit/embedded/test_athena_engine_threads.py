@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from embedded.athena_engine import DuckEngine
+from embedded.athena_engine import DuckEngine, Run
 from embedded.sql.translation import text_query, translate
 from tests.sql_executor import EmptyCatalogue
 
@@ -73,3 +73,14 @@ def test_decimals_keep_their_digits_in_every_thread(engine: DuckEngine) -> None:
     thread.join()
     found.append(answer(engine, "SELECT format('%.2f', DECIMAL '123456789012345678901234567890123456.75')"))
     assert found == ["79753679747094952374228423616820674560", "123456789012345678901234567890123456.75"]
+
+
+def test_a_stop_that_comes_before_the_query_begins_still_ends_it(engine: DuckEngine) -> None:
+    run = Run("execution")
+    cursor = engine.cursor()
+    run.use(cursor)
+    run.stop()  # DuckDB has nothing to interrupt yet
+    with pytest.raises(duckdb.InterruptException):
+        cursor.execute("SELECT count(*) FROM range(100000) a, range(100000) b, range(100000) c")
+    run.release()
+    cursor.close()
