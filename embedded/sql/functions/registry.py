@@ -491,11 +491,6 @@ def load() -> None:
             _loaded = True
 
 
-def has_function(name: str) -> bool:
-    load()
-    return name in _functions or name in _specials
-
-
 def function_kind(name: str) -> str | None:
     """scalar, aggregate, window, special or None."""
     load()
@@ -522,13 +517,6 @@ def names_by_kind() -> dict[str, set[str]]:
 def candidates(name: str) -> list[Function]:
     load()
     return _functions.get(name, [])
-
-
-def function_names() -> list[str]:
-    """Every Trino name that can be called (operators excluded)."""
-    load()
-    names = {*_functions, *_specials} - _refused
-    return sorted(name for name in names if re.fullmatch(r"[a-z_][a-z0-9_]*", name))
 
 
 def resolve(name: str, arguments: tuple[ArgumentType, ...]) -> Match | str | None:
