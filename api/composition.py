@@ -12,27 +12,25 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 
 from api.exchange import Exchange
+from api.lake import Clock, Lake, open_lake, utc_now
 from api.metrics import Reading
 from api.settings import Settings
 from embedded.athena import Athena
 from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.directory_lock import DirectoryLock
-from embedded.glue import Glue
-from embedded.s3 import S3
 from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
-from glue.bootstrap import ensure_buckets, ensure_catalogue
 from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.ledger import SqliteLedger
-from glue.table_spec import TableSpec, load_table_specs
+from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
 from service.engine import EngineExecution
 from service.engines.athena import AthenaEngine, failure_from_text
@@ -55,31 +53,6 @@ EVENTS_TABLE = "events"
 _LOG = logging.getLogger(__name__)
 _ANY_TIME = TimeRange()
 
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The time, aware."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Lake:
-    """The lake without the engine: enough to load, register, list tables and manage keys."""
-
-    data_dir: Path
-    s3: Any  # the embedded S3, or boto3's client, which has its methods
-    glue: Any  # the same
-    ledger: SqliteLedger
-    keys: ApiKeys
-    tables: Mapping[str, TableSpec]
-
-    def close(self) -> None:
-        """Closes every file and connection."""
-        self.keys.close()
-        self.ledger.close()
-        self.glue.close()
-
 
 @dataclass(frozen=True)
 class World:
@@ -87,6 +60,7 @@ class World:
 
     lock: DirectoryLock
     lake: Lake
+    keys: ApiKeys
     athena: Any  # the embedded Athena, or boto3's client
     engine: MeteredEngine
     store: SqliteExecutionStore
@@ -110,11 +84,6 @@ class World:
         """The partition ledger."""
         return self.lake.ledger
 
-    @property
-    def keys(self) -> ApiKeys:
-        """The API keys."""
-        return self.lake.keys
-
     def close(self) -> None:
         """Closes what the query service (closed by itself, in its event loop) does not own."""
         if self.watch is not None:
@@ -122,6 +91,7 @@ class World:
         if self.request_events is not None:
             self.request_events.close()
         self.athena.close()
+        self.keys.close()
         self.lake.close()
         self.lock.release()
 
@@ -252,39 +222,6 @@ class DescribingPlanner:
         return tuple(OutputColumn(column.name, str(column.type)) for column in columns)
 
 
-def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock = utc_now) -> Lake:
-    """The lake of a data directory; buckets, databases and tables are there afterwards."""
-    settings = settings or Settings()
-    data_dir.mkdir(parents=True, exist_ok=True)
-    tables = load_table_specs(bucket=settings.lake_bucket)
-    s3 = S3(data_dir / "s3", clock=clock)
-    glue = Glue(data_dir / "catalogue.sqlite", clock=clock)
-    results_bucket = settings.output_location.removeprefix("s3://").partition("/")[0]
-    ensure_buckets(s3, (settings.lake_bucket, results_bucket))
-    ensure_catalogue(glue, tables.values())
-    return Lake(
-        data_dir=data_dir,
-        s3=s3,
-        glue=glue,
-        ledger=SqliteLedger(data_dir / "ledger.sqlite"),
-        keys=ApiKeys(data_dir / "keys.sqlite", clock=clock),
-        tables=tables,
-    )
-
-
-def open_aws_lake(data_dir: Path, settings: Settings, *, clock: Clock = utc_now) -> Lake:
-    """The lake of an AWS account, through boto3 clients that boto3's own variables and profiles configure."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return Lake(
-        data_dir=data_dir,
-        s3=boto3.client("s3"),
-        glue=boto3.client("glue"),
-        ledger=SqliteLedger(data_dir / "ledger.sqlite"),
-        keys=ApiKeys(data_dir / "keys.sqlite", clock=clock),
-        tables=load_table_specs(bucket=settings.lake_bucket),
-    )
-
-
 def build_world(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, patience_seconds: float = 0) -> World:
     """The service over a data directory, with the engine that the settings name; not started yet.
 
@@ -300,11 +237,10 @@ def build_world(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, p
 
 def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock) -> World:
     athena: Any
+    lake = open_lake(data_dir, settings, clock=clock)
     if settings.engine == "athena":
-        lake = open_aws_lake(data_dir, settings, clock=clock)
         athena, slowest_poll_seconds = boto3.client("athena"), 1.0
     else:
-        lake = open_lake(data_dir, settings, clock=clock)
         athena, slowest_poll_seconds = _embedded_athena(lake, settings, clock), 0.25
     engine = MeteredEngine(
         athena,
@@ -313,6 +249,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         output_location=settings.output_location,
         slowest_poll_seconds=slowest_poll_seconds,
     )
+    keys = ApiKeys(data_dir / "keys.sqlite", clock=clock)
     store = SqliteExecutionStore(data_dir / "executions.sqlite")
     limits = SchedulerLimits(
         maximum_concurrent=settings.max_concurrent_queries, maximum_queued=settings.max_queued_queries
@@ -335,8 +272,8 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         sink = LakeEventSink(lake.s3, lake.glue, lake.ledger, lake.tables[EVENTS_TABLE], clock=clock)
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
-    watch = None if settings.engine == "athena" or settings.watch == "off" else _lake_watch(lake, settings, clock)
-    return World(lock, lake, athena, engine, store, query_service, request_events, watch, settings)
+    watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
+    return World(lock, lake, keys, athena, engine, store, query_service, request_events, watch, settings)
 
 
 def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 from isal import igzip
 
-from api.composition import Lake, open_lake
+from api.lake import Lake, open_lake
 from glue.envelope import record_line
 from glue.layout import CommitBatch
 from glue.ledger import ObjectRecord

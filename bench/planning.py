@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from api.composition import DATABASE, DescribingPlanner, Lake, open_lake
+from api.composition import DATABASE, DescribingPlanner
+from api.lake import Lake, open_lake
 from bench.harness import Row, Table, interleaved, timed, versions
 from embedded.athena_engine import DuckEngine
 from embedded.athena_runner import QueryRunner, QueryText

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import sqlglot
 
-from api.composition import DATABASE, DescribingPlanner, open_lake
+from api.composition import DATABASE, DescribingPlanner
+from api.lake import open_lake
 from bench.harness import Row, Table, interleaved, timed, versions
 from embedded.athena_catalogue import QueryCatalogue
 from embedded.athena_statements import check_syntax

@@ -40,7 +40,7 @@ def aws(
     if s3_endpoint is None and glue_endpoint is None:
         from cli.lake import open_lake
 
-        with open_lake(data_dir):  # tables and buckets are there when the first client asks
+        with open_lake(data_dir, is_embedded=True):  # tables and buckets are there when the first client asks
             pass
     from embedded.server import Elsewhere, serve
 

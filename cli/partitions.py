@@ -77,11 +77,11 @@ def status(
 
     with open_lake(data_dir) as lake:
         spec, moment = lake.table(table), now()
-        records = lake.ledger.newest_partitions(spec.name, _range(spec, from_text, to_text), limit=limit)
+        records = lake.ledger.newest_partitions(spec.reference, _range(spec, from_text, to_text), limit=limit)
         freshness = table_document(table_description(spec, lake.ledger, moment))["freshness"]
         partitions = [partition_document(p) for p in partition_descriptions(spec, lake.ledger, records, moment)]
     if as_json:
-        write_json({"table": spec.name, "freshness": freshness, "partitions": partitions})
+        write_json({"table": spec.reference, "freshness": freshness, "partitions": partitions})
         return int(ExitCode.OK)
     for name in ("complete_until", "missing_partitions", "late_bytes", "bad_timestamp_object_count"):
         write_text(f"{name.replace('_', ' ')}  {freshness.get(name, '-')}")
@@ -123,7 +123,7 @@ def gaps(
             {"first": gap.first.path(), "last": gap.last.path(), "partition_count": gap.partition_count}
             for gap in found
         ]
-        write_json({"table": spec.name, "missing_partitions": complete.missing_partitions, "gaps": runs})
+        write_json({"table": spec.reference, "missing_partitions": complete.missing_partitions, "gaps": runs})
         return int(ExitCode.OK)
     for gap in found[:MAXIMUM_LINES]:
         write_text(f"{gap.first} to {gap.last}: {counted(gap.partition_count, 'partition')}")
@@ -149,16 +149,18 @@ def late(
     with open_lake(data_dir) as lake:
         spec = lake.table(table)
         time_range = _range(spec, from_text, to_text)
-        histogram = lateness_histogram(spec, lake.ledger.known_objects(spec.name, time_range))
-        records = [r for r in lake.ledger.partitions(spec.name, time_range) if r.late_bytes]
-        total_bytes = lake.ledger.summary(spec.name, time_range).late_bytes
+        histogram = lateness_histogram(spec, lake.ledger.known_objects(spec.reference, time_range))
+        records = [r for r in lake.ledger.partitions(spec.reference, time_range) if r.late_bytes]
+        total_bytes = lake.ledger.summary(spec.reference, time_range).late_bytes
     paths = [PartitionSpec.from_values(record.values, spec.layout.scheme).path() for record in records]
     if as_json:
         partitions = [
             {"partition": path, "late_bytes": record.late_bytes, "last_arrival": record.last_arrival}
             for path, record in zip(paths, records, strict=True)
         ]
-        write_json({"table": spec.name, "late_bytes": total_bytes, "lateness": histogram, "partitions": partitions})
+        write_json(
+            {"table": spec.reference, "late_bytes": total_bytes, "lateness": histogram, "partitions": partitions}
+        )
         return int(ExitCode.OK)
     write_table([("came within", False), ("objects", True)], [(n, f"{c:,}") for n, c in histogram.items()])
     for path, record in list(zip(paths, records, strict=True))[:MAXIMUM_LINES]:
@@ -217,7 +219,7 @@ def explain(
             start = start or datetime(1970, 1, 2, tzinfo=UTC)
             reasons = explain_range(lake.glue, lake.s3, lake.ledger, spec, start, end or moment, now=moment)
     if as_json:
-        write_json({"table": spec.name, "reasons": reasons_to_json(reasons)})
+        write_json({"table": spec.reference, "reasons": reasons_to_json(reasons)})
     else:
         for reason in reasons:
             write_text(f"{reason.code}: {reason.detail}")
@@ -238,7 +240,7 @@ def _reconcile(
     for partition, reason in report.failed[:MAXIMUM_LINES]:
         say(f"failed: {partition}: {reason}")
     if as_json:
-        write_json({"table": spec.name, **report.to_json(), "exit_code": int(exit_code)})
+        write_json({"table": spec.reference, **report.to_json(), "exit_code": int(exit_code)})
         return int(exit_code)
     for finding in report.findings[:MAXIMUM_LINES]:
         write_text(f"{finding.kind}: {finding.partition}: {finding.detail}")
@@ -249,7 +251,7 @@ def _reconcile(
     verdict = "lake, catalogue and ledger agree" if report.agrees else "see above"
     say(f"{counted(report.partition_count, 'partition')}, {counted(report.object_count, 'object')}: {verdict}")
     if not report.agrees and not apply:
-        say(f"data-hist partitions repair {spec.name} mends them")
+        say(f"data-hist partitions repair {spec.reference} mends them")
     return int(exit_code)
 
 

@@ -37,12 +37,14 @@ def sample(
 
     moment = _moment(end)
     with open_lake(data_dir) as lake:
+        if not lake.is_embedded:
+            raise Failure("a sample is made in a lake of this machine only; unset DATA_HIST_ENGINE")
         if if_empty and _holds_other_data(lake):
             say(f"The lake of {data_dir} is in use: no sample is added.")
             if as_json:
                 write_json({"was_there": False, "rows": 0, "objects": 0, "partitions": 0, "size_bytes": 0})
             return 0
-        maker = SampleLake(lake.glue, lake.s3, lake.ledger, lake.specs, now, seed=seed, days=days)
+        maker = SampleLake(lake.glue, lake.s3, lake.ledger, lake.tables, now, seed=seed, days=days)
         try:
             report = maker.create(moment)
         except SampleFailed as error:
@@ -72,7 +74,7 @@ def _holds_other_data(lake: Lake) -> bool:
 
     if lake.ledger.begun_load(SAMPLE_LOAD) is not None:
         return False
-    buckets = sorted({spec.bucket for spec in lake.specs.values()})
+    buckets = sorted({spec.bucket for spec in lake.tables.values()})
     return any(lake.s3.list_objects_v2(Bucket=bucket, MaxKeys=1)["KeyCount"] for bucket in buckets)
 
 

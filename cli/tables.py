@@ -71,7 +71,7 @@ def _documents(data_dir: Path, table: str | None = None) -> list[dict[str, Any]]
     from service.tables import table_description
 
     with open_lake(data_dir) as lake:
-        specs = list(lake.specs.values()) if table is None else [lake.table(table)]
+        specs = list(lake.tables.values()) if table is None else [lake.table(table)]
         return [table_document(table_description(spec, lake.ledger, now())) for spec in specs]
 
 

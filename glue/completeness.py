@@ -108,7 +108,7 @@ def completeness(
     ledger: CompletenessLedger, spec: TableSpec, now: datetime, time_range: PartitionRange | None = None
 ) -> Completeness:
     """How complete a table, or a range of it, is. Costs the same at any number of partitions."""
-    late_bytes = ledger.summary(spec.name, time_range).late_bytes
+    late_bytes = ledger.summary(spec.reference, time_range).late_bytes
     newest = _newest_closed(ledger, spec, now)
     if newest is None:
         return Completeness(None, 0, late_bytes)
@@ -116,7 +116,7 @@ def completeness(
     missing = 0
     if window is not None:
         first, last = window
-        found = ledger.summary(spec.name, PartitionRange(first, last)).partition_count
+        found = ledger.summary(spec.reference, PartitionRange(first, last)).partition_count
         missing = max(0, _count(first, last) - found)
     return Completeness(newest.end(), missing, late_bytes)
 
@@ -132,7 +132,7 @@ def gaps(
     first, last = window
     scheme, granularity = spec.layout.scheme, last.granularity
     expected = first.start()
-    for record in ledger.partitions(spec.name, PartitionRange(first, last)):
+    for record in ledger.partitions(spec.reference, PartitionRange(first, last)):
         partition = PartitionSpec.from_values(record.values, scheme)
         if partition.start() > expected:
             yield _gap(expected, partition.start(), granularity, scheme)
@@ -178,7 +178,7 @@ def _newest_closed(ledger: CompletenessLedger, spec: TableSpec, now: datetime) -
     promised = now - timedelta(minutes=spec.allowed_lateness_minutes + spec.allowed_clock_skew_minutes)
     limit = PartitionSpec.from_datetime(promised, scheme=scheme)
     limit = PartitionSpec.from_datetime(limit.start() - _MOMENT, scheme=scheme)
-    values = ledger.neighbour(spec.name, limit, newest=True)
+    values = ledger.neighbour(spec.reference, limit, newest=True)
     newest = None if values is None else PartitionSpec.from_values(values, scheme)
     return newest if newest is not None and newest.start() >= FIRST_CREDIBLE else None
 
@@ -199,7 +199,7 @@ def _window(
         if time_range.first is not None:
             start = time_range.first.start()
     credible = PartitionSpec.from_datetime(FIRST_CREDIBLE, scheme=scheme)
-    oldest = ledger.neighbour(spec.name, credible, newest=False)
+    oldest = ledger.neighbour(spec.reference, credible, newest=False)
     if oldest is not None:
         start = max(start, PartitionSpec.from_values(oldest, scheme).start())
     if start >= end:

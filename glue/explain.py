@@ -71,7 +71,7 @@ def explain_range(
     if looks_at_lake:
         report = reconcile(glue_client, s3_client, ledger, spec, time_range, apply=False, now=now)
     else:
-        summary = ledger.summary(spec.name, time_range)
+        summary = ledger.summary(spec.reference, time_range)
         report = ReconcileReport(True, object_count=summary.object_count, size_bytes=summary.size_bytes)
     if report.counts["missing"]:
         reasons.append(
@@ -79,7 +79,7 @@ def explain_range(
                 "unregistered",
                 f"{report.counts['missing']} partitions have objects and are not in the catalogue, the first"
                 f" {next(f.partition for f in report.findings if f.kind == 'missing')}:"
-                f" data-hist partitions repair {spec.name}",
+                f" data-hist partitions repair {spec.reference}",
             )
         )
     missing = completeness(ledger, spec, now, time_range).missing_partitions
@@ -88,7 +88,7 @@ def explain_range(
         reasons.append(Reason("gap", f"{missing} partitions are not there, the first {first_gap.first}"))
     reasons += _not_closed(ledger, spec, end, now)
     reasons += _late_folders(ledger, spec, time_range, start, end)
-    bad_timestamps = ledger.summary(spec.name, PartitionRange(None, _before_first_credible(spec))).object_count
+    bad_timestamps = ledger.summary(spec.reference, PartitionRange(None, _before_first_credible(spec))).object_count
     if bad_timestamps:
         detail = f"{bad_timestamps} objects lie under 1970-01-01: records whose time could not be read"
         reasons.append(Reason("bad_timestamp", detail))
@@ -125,10 +125,10 @@ def _by_time(ledger: SqliteLedger, spec: TableSpec, start: datetime, end: dateti
         likely = "; is it local time? Times are UTC" if start - now <= _LARGEST_ZONE else ""
         return [Reason("future", f"{_shown(start)} has not come yet, it is {_shown(now)}{likely}")]
     scheme = spec.layout.scheme
-    first = ledger.neighbour(spec.name, PartitionSpec.from_datetime(FIRST_CREDIBLE, scheme=scheme), newest=False)
-    newest = ledger.neighbour(spec.name, PartitionSpec.from_datetime(now, scheme=scheme), newest=True)
+    first = ledger.neighbour(spec.reference, PartitionSpec.from_datetime(FIRST_CREDIBLE, scheme=scheme), newest=False)
+    newest = ledger.neighbour(spec.reference, PartitionSpec.from_datetime(now, scheme=scheme), newest=True)
     if first is None or newest is None:
-        return [Reason("no_data", f"{spec.name} has no partition yet")]
+        return [Reason("no_data", f"{spec.reference} has no partition yet")]
     first_start = PartitionSpec.from_values(first, scheme).start()
     newest_end = PartitionSpec.from_values(newest, scheme).end()
     if end <= first_start:
@@ -157,7 +157,7 @@ def _late_folders(
     read = PartitionRange.covering(start - slack, end + slack, scheme=spec.layout.scheme)
     found = [
         PartitionSpec.from_values(record.values, spec.layout.scheme)
-        for record in ledger.partitions(spec.name, around)
+        for record in ledger.partitions(spec.reference, around)
         if record.minimum_createdtimestamp is not None
         and record.maximum_createdtimestamp is not None
         and record.minimum_createdtimestamp < _milliseconds(end)

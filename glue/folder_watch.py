@@ -79,7 +79,7 @@ class FolderReconciler:
         self._tracker = tracker
         self._ledger = ledger
         self._tables = {
-            spec.name: (spec, root / spec.bucket / spec.layout.topic_prefix(spec.topic).rstrip("/"))
+            spec.reference: (spec, root / spec.bucket / spec.layout.topic_prefix(spec.topic).rstrip("/"))
             for spec in specs
             if not spec.layout.has_md5_prefix and spec.layout.alternative is None
         }
@@ -149,12 +149,12 @@ class FolderReconciler:
 
     def _known(self, spec: TableSpec, names: Sequence[str]) -> Iterator[KnownObject]:
         if not names:
-            return self._ledger.known_objects(spec.name)
+            return self._ledger.known_objects(spec.reference)
         try:
             inside = PartitionSpec.parse("/".join(names[: len(spec.layout.scheme.folders)]), spec.layout.scheme)
         except InvalidPartition:
             return iter(())  # no partition's folder: nothing in it was ever recorded
-        return self._ledger.known_objects(spec.name, PartitionRange(inside, inside))
+        return self._ledger.known_objects(spec.reference, PartitionRange(inside, inside))
 
     def _is_foreign_again(self, spec: TableSpec, key: str) -> bool:
         """Whether this foreign key was counted before: it lies there still, which is no news."""

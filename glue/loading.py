@@ -215,7 +215,7 @@ class Loader:
 
     def load(self, files: Sequence[Path], options: LoadOptions) -> LoadReport:
         """Load these files, one after the other; a file that fails does not keep the others."""
-        report = LoadReport(self.table_spec.name)
+        report = LoadReport(self.table_spec.reference)
         for path in files:
             report.files.append(self._load_file(path, options))
         return report
@@ -264,7 +264,7 @@ class Loader:
     def _read(self, path: Path, options: LoadOptions, load_id: str, spool: PartitionSpool, report: FileReport) -> None:
         mapping = options.mapping
         arrived = self._arrived_milliseconds(load_id)
-        kept = self.rejects_folder / f"{self.table_spec.name}-{load_id[:16]}.ndjson"
+        kept = self.rejects_folder / f"{self.table_spec.reference}-{load_id[:16]}.ndjson"
         with _RejectsFile(kept, spool.folder / "rejects", report) as rejects:
             rows = _salvaged(read_rows(path, records=options.records, file_format=options.file_format), options)
             for row in islice(rows, report.known_rows, None):
@@ -292,7 +292,7 @@ class Loader:
     def _arrived_milliseconds(self, load_id: str) -> int:
         """The load's time. A load that is done again over itself keeps its first, so that it writes the same bytes."""
         now = round(self.clock().timestamp() * 1000)
-        facts = self.ledger.begin_load(load_id, self.table_spec.name, {"arrivaltimestamp": now})
+        facts = self.ledger.begin_load(load_id, self.table_spec.reference, {"arrivaltimestamp": now})
         return int(str(facts["arrivaltimestamp"]))
 
     def _publish(self, load_id: str, source: LoadSource, spool: PartitionSpool, report: FileReport) -> None:
@@ -322,7 +322,7 @@ class Loader:
         if records:
             report.minimum_createdtimestamp = min(record.minimum_createdtimestamp or 0 for record in records)
             report.maximum_createdtimestamp = max(record.maximum_createdtimestamp or 0 for record in records)
-            self.ledger.finish_load(load_id, spec.name, records, _facts(report), now=now, source=source)
+            self.ledger.finish_load(load_id, spec.reference, records, _facts(report), now=now, source=source)
 
 
 class _RejectsFile:

@@ -157,7 +157,7 @@ class _Run:
 
     def work(self) -> None:
         registered = dict(self._registered())
-        recorded = {record.values for record in self.ledger.partitions(self.spec.name, self.time_range)}
+        recorded = {record.values for record in self.ledger.partitions(self.spec.reference, self.time_range)}
         for partition, objects in self._lake():
             values = partition.values()
             entry = registered.pop(values, None)
@@ -277,7 +277,7 @@ class _Run:
     def _compare_ledger(self, partition: PartitionSpec, objects: Sequence[ObjectRecord]) -> None:
         known = {
             entry.key: entry.size_bytes
-            for entry in self.ledger.known_objects(self.spec.name, PartitionRange(partition, partition))
+            for entry in self.ledger.known_objects(self.spec.reference, PartitionRange(partition, partition))
         }
         self.report.object_count += len(objects)
         self.report.size_bytes += sum(record.size_bytes for record in objects)
@@ -290,10 +290,10 @@ class _Run:
         if self.report.is_dry_run:
             return
         if changed:
-            self.ledger.record_objects(self.spec.name, changed)
+            self.ledger.record_objects(self.spec.reference, changed)
             self.report.applied["unrecorded"] += 1
         if gone:
-            self.ledger.remove_objects(self.spec.name, gone, now=self.now)
+            self.ledger.remove_objects(self.spec.reference, gone, now=self.now)
             self.report.applied["forgotten"] += 1
 
     def _has_objects(self, location: str) -> bool:

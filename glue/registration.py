@@ -104,7 +104,7 @@ def register_lake(
     for batch in _batches(_found_partitions(s3_client, table_spec, report)):
         failed = _create(glue_client, table_spec, [found.partition for found in batch], report, sleep)
         taken = [found for found in batch if found.partition not in failed]
-        ledger.record_objects(table_spec.name, (record for found in taken for record in found.objects))
+        ledger.record_objects(table_spec.reference, (record for found in taken for record in found.objects))
     return report
 
 

@@ -142,7 +142,7 @@ class SampleLake:
             "partitions": len({record.partition for record in objects}),
             "size_bytes": sum(record.size_bytes for record in objects),
         }
-        self.ledger.finish_load(f"{SAMPLE_LOAD}-{spec.name}", spec.name, objects, facts, now=self.clock())
+        self.ledger.finish_load(f"{SAMPLE_LOAD}-{spec.reference}", spec.reference, objects, facts, now=self.clock())
         return facts
 
 

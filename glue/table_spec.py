@@ -28,6 +28,7 @@ from glue.partition_spec import PartitionScheme, PartitionSpec
 # Glue's rule for names that every engine can read (AWS Glue: lower-case letters, digits, underscore, at most 255).
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
 _OPENX_SERDE: Mapping[str, str] = {"ignore.malformed.json": "true", "case.insensitive": "true", "dots.in.keys": "false"}
+DEFAULT_DATABASE = "data_hist"
 SPEC_HASH_PARAMETER = "data_hist.spec"
 
 
@@ -65,6 +66,13 @@ class TableSpec:
     retention_days: int
     archive_days: int | None = None
     serde_parameters: Mapping[str, str] = field(default_factory=lambda: _OPENX_SERDE)
+
+    @property
+    def reference(self) -> str:
+        """How commands and the ledger name this table: `events`, and `data_hist_v1.events` outside the default
+        database, since two databases may have tables of one name.
+        """
+        return self.name if self.database == DEFAULT_DATABASE else f"{self.database}.{self.name}"
 
     @cached_property
     def location(self) -> str:
@@ -135,7 +143,7 @@ class TableSpec:
 
 
 def load_table_specs(folder: Traversable | None = None, *, bucket: str | None = None) -> Mapping[str, TableSpec]:
-    """The tables of a folder of YAML files (the shipped ones without an argument), by name, in order of name.
+    """The tables of a folder of YAML files (the shipped ones without an argument), by reference, in order of file name.
 
     `bucket` replaces the bucket that the files name. Raises InvalidTableSpec.
     """
@@ -145,9 +153,9 @@ def load_table_specs(folder: Traversable | None = None, *, bucket: str | None = 
         if not entry.name.endswith(".yaml") or entry.name.startswith(("envelope-", "writer-")):
             continue
         spec = _table_spec(entry, root)
-        if spec.name in specs:
-            raise InvalidTableSpec(f"{entry.name}: a second table named {spec.name}")
-        specs[spec.name] = spec if bucket is None else spec.in_bucket(bucket)
+        if spec.reference in specs:
+            raise InvalidTableSpec(f"{entry.name}: a second table named {spec.reference}")
+        specs[spec.reference] = spec if bucket is None else spec.in_bucket(bucket)
     return specs
 
 

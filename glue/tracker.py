@@ -159,8 +159,8 @@ class PartitionTracker:
                 _count_skipped(report, change, found)
                 continue
             spec, key = found
-            specs[spec.name] = spec
-            _sort(by_table.setdefault(spec.name, _TableChanges()), spec, key, change, now)
+            specs[spec.reference] = spec
+            _sort(by_table.setdefault(spec.reference, _TableChanges()), spec, key, change, now)
         for name, table_changes in by_table.items():
             self._apply_table(specs[name], table_changes, report, now)
         return report
@@ -179,15 +179,15 @@ class PartitionTracker:
             report.bad_timestamp_count += start.date() == BAD_TIMESTAMP_DAY
             report.future_count += start > now + timedelta(minutes=spec.allowed_clock_skew_minutes)
             report.late_count += record.is_late
-        stale = self._ledger.record_objects(spec.name, records) if records else 0
+        stale = self._ledger.record_objects(spec.reference, records) if records else 0
         report.recorded_count += len(records) - stale
         report.stale_count += stale
         if changes.removed:
-            stale = self._ledger.remove_objects(spec.name, changes.removed, now=now)
+            stale = self._ledger.remove_objects(spec.reference, changes.removed, now=now)
             report.removed_count += len(changes.removed) - stale
             report.stale_count += stale
         if changes.emptied:
-            self._ledger.remove_objects(spec.name, changes.emptied, now=now)
+            self._ledger.remove_objects(spec.reference, changes.emptied, now=now)
             report.empty_count += len(changes.emptied)
 
     def _register(
@@ -197,7 +197,7 @@ class PartitionTracker:
         wanted = [
             partition
             for partition in partitions
-            if (seen := self._known.get((spec.name, partition.values()))) is None or now - seen > _KNOWN_FOR
+            if (seen := self._known.get((spec.reference, partition.values()))) is None or now - seen > _KNOWN_FOR
         ]
         if not wanted:
             return {}
@@ -206,7 +206,7 @@ class PartitionTracker:
         failed = {failure.partition.values(): failure for failure in outcome.failed}
         if len(self._known) + len(wanted) > _MAXIMUM_KNOWN:
             self._known = {}
-        self._known |= {(spec.name, p.values()): now for p in wanted if p.values() not in failed}
+        self._known |= {(spec.reference, p.values()): now for p in wanted if p.values() not in failed}
         return failed
 
     def _place(self, change: ObjectChange) -> tuple[TableSpec, LakeKey] | str:

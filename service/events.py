@@ -85,7 +85,7 @@ class LakeEventSink:
             by_partition[spec].append(event)
         records = [self._put(partition, batch, now) for partition, batch in by_partition.items()]
         register_partitions(self._glue, self._table, by_partition)
-        self._ledger.record_objects(self._table.name, records)
+        self._ledger.record_objects(self._table.reference, records)
         # only now: the same events tried again overwrite the objects of the failed write
         self._offset += len(events)
 

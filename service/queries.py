@@ -336,14 +336,14 @@ class QueryService:
     ) -> PartitionListing:
         if not 1 <= limit <= 1000:
             raise InvalidRequest("limit must be from 1 to 1000", field="limit")
-        listing = f"{spec.name}/{from_ms}/{to_ms}"
+        listing = f"{spec.reference}/{from_ms}/{to_ms}"
         scheme = spec.layout.scheme
         time_range = PartitionRange.covering(_moment(from_ms, "from"), _moment(to_ms, "to"), scheme=scheme)
         before = None
         if paging_token is not None:
             start_ms = self._signer.partitions_position(paging_token, tenant=caller.tenant, listing=listing)
             before = PartitionSpec.from_milliseconds(start_ms, scheme=scheme)
-        found = self._ledger.newest_partitions(spec.name, time_range, limit=limit + 1, before=before)
+        found = self._ledger.newest_partitions(spec.reference, time_range, limit=limit + 1, before=before)
         shown = partition_descriptions(spec, self._ledger, found[:limit], self._clock())
         token = None
         if len(found) > limit:

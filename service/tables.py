@@ -28,9 +28,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDescription:
     """One table. Columns that queries may not use are listed and marked."""
-    freshness = ledger.freshness(spec.name, spec.layout.scheme)
+    freshness = ledger.freshness(spec.reference, spec.layout.scheme)
     complete = completeness(ledger, spec, now)
-    oldest = next(iter(ledger.partitions(spec.name)), None)
+    oldest = next(iter(ledger.partitions(spec.reference)), None)
     keys = tuple(key.name for key in spec.partition_keys)
     newest_ms = None
     if freshness.newest_partition is not None:
@@ -38,7 +38,7 @@ def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDe
         newest_ms = max(
             (
                 record.maximum_createdtimestamp
-                for record in ledger.partitions(spec.name, PartitionRange(newest, newest))
+                for record in ledger.partitions(spec.reference, PartitionRange(newest, newest))
                 if record.maximum_createdtimestamp is not None
             ),
             default=None,
@@ -72,7 +72,7 @@ def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDe
         complete_until=complete.complete_until,
         missing_partitions=complete.missing_partitions,
         late_bytes=complete.late_bytes,
-        bad_timestamp_object_count=ledger.summary(spec.name, bad_timestamp_range(spec)).object_count,
+        bad_timestamp_object_count=ledger.summary(spec.reference, bad_timestamp_range(spec)).object_count,
     )
 
 
@@ -107,7 +107,7 @@ def partition_descriptions(
         return ()
     scheme = spec.layout.scheme
     first, last = (PartitionSpec.from_values(record.values, scheme) for record in (records[-1], records[0]))
-    objects = by_partition(ledger.known_objects(spec.name, PartitionRange(first, last)))
+    objects = by_partition(ledger.known_objects(spec.reference, PartitionRange(first, last)))
     return tuple(_partition_description(spec, record, objects.get(record.values, ()), now) for record in records)
 
 

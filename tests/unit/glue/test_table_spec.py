@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,9 @@ def test_a_table_of_another_writer_is_a_yaml_file(tmp_path: Path) -> None:
     assert spec.layout.folder("deliveries", PartitionSpec.from_values(["2026", "11", "22"], spec.layout.scheme)) == (
         "firehose/deliveries/2026/11/22/"
     )
+
+
+def test_a_table_of_another_database_is_referred_to_with_it() -> None:
+    events = load_table_specs()["events"]
+    assert events.reference == "events"
+    assert replace(events, database="data_hist_v1").reference == "data_hist_v1.events"
