@@ -40,7 +40,7 @@ LOOPBACK_HOST = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3})
 
 Identity = dict[str, Any]
 MISSING_KEY = "Send an API key in the header X-API-Key, or as the password of HTTP basic authentication."
-WRONG_KEY = "This API key is not known, or was revoked."
+WRONG_KEY = "This API key is not known, was revoked or has expired."
 
 
 class Keys(Protocol):
@@ -50,7 +50,7 @@ class Keys(Protocol):
         """Whether no key was ever made (revoked ones count as made)."""
 
     def authenticate(self, secret: str) -> Caller | None:
-        """The caller of this key, None when there is no such key or it was revoked. May block."""
+        """The caller of this key, None when there is no such key, it was revoked or it expired. May block."""
 
 
 class Gate:

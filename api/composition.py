@@ -37,6 +37,7 @@ from service.engines.athena import AthenaEngine, failure_from_text
 from service.errors import Blame, QueryFailed
 from service.events import LakeEventSink, RequestEvents
 from service.executions import SqliteExecutionStore
+from service.key_store import SqliteKeyStore
 from service.keys import ApiKeys
 from service.model import Caller, OutputColumn, TableDescription
 from service.ownership import LocalOwnership
@@ -249,7 +250,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         output_location=settings.output_location,
         slowest_poll_seconds=slowest_poll_seconds,
     )
-    keys = ApiKeys(data_dir / "keys.sqlite", clock=clock)
+    keys = ApiKeys(SqliteKeyStore(data_dir / "keys.sqlite"), clock=clock)
     store = SqliteExecutionStore(data_dir / "executions.sqlite")
     limits = SchedulerLimits(
         maximum_concurrent=settings.max_concurrent_queries, maximum_queued=settings.max_queued_queries

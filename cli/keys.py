@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +17,8 @@ from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cli.output import say, write_json, write_table, write_text
 
 if TYPE_CHECKING:
-    from service.keys import ApiKey, ApiKeys
+    from service.key_store import ApiKey
+    from service.keys import ApiKeys, CreatedKey
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -42,6 +45,13 @@ def create(
         list[Scope] | None, typer.Option("--scope", help="query (default) or operate; may be repeated.")
     ] = None,
     name: Annotated[str, typer.Option("--name", help="What the key is for, in your words.")] = "",
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="WHEN", help="When it ends: 90d, 12h, 30m from now, or a time (UTC)."),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", min=1, help="Most bytes one query of this key may read.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> int:
@@ -49,14 +59,52 @@ def create(
 
     As soon as one key exists every call but health needs one.
     """
+    from service.errors import InvalidRequest
+
     scopes = [item.value for item in scope or [Scope.query]]
     with _api_keys(data_dir) as api_keys:
-        created = api_keys.create(customers=customer or None, scopes=scopes, name=name)
-    if as_json:
-        write_json({**_document(created.key), "key": created.secret})
-    else:
-        write_text(created.secret)
+        try:
+            created = api_keys.create(
+                customers=customer or None,
+                scopes=scopes,
+                name=name,
+                maximum_scan_bytes=max_bytes,
+                expires_at=None if expires is None else _moment(expires),
+            )
+        except InvalidRequest as error:
+            raise Failure(f"{error.detail} ({error.field})", code=error.code) from error
+    _write_secret(created, as_json=as_json)
+    if not as_json:
         say(f"This is key {created.key.key_id}, shown only now. Send it as X-API-Key, or set DATA_HIST_API_KEY.")
+    return 0
+
+
+@app.command()
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
+    overlap: Annotated[
+        str, typer.Option("--overlap", metavar="TIME", help="How long the old secret stays good: 24h, 30m, 0.")
+    ] = "24h",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> int:
+    """Give a key another secret and print it, once. The old one stays good for the overlap.
+
+    Rotating again within the overlap ends the older secret. Id, name, customers and expiry stay as they are.
+    """
+    from service.errors import InvalidRequest, KeyNotFound
+
+    with _api_keys(data_dir) as api_keys:
+        try:
+            rotated = api_keys.rotate(key_id, overlap=_duration(overlap, "--overlap"))
+        except KeyNotFound as error:
+            raise Failure(f"there is no key {key_id!r}", code="KeyNotFound") from error
+        except InvalidRequest as error:
+            raise Failure(error.detail, code=error.code) from error
+    _write_secret(rotated, as_json=as_json)
+    if not as_json:
+        ends = _time(rotated.key.previous_valid_until)
+        say(f"Key {key_id} has this secret now, shown only once. The old one ends {ends}.")
     return 0
 
 
@@ -74,6 +122,9 @@ def listing(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> in
         ("customers", False),
         ("scopes", False),
         ("created", False),
+        ("expires", False),
+        ("last used", False),
+        ("old secret until", False),
         ("revoked", False),
     ]
     rows = [
@@ -83,6 +134,9 @@ def listing(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> in
             "all" if d["customers"] is None else ", ".join(map(str, d["customers"])),
             ", ".join(d["scopes"]),
             d["created_at"],
+            d["expires_at"] or "never",
+            d["last_used_at"] or "-",
+            d["previous_valid_until"] or "-",
             d["revoked_at"] or "-",
         )
         for d in documents
@@ -115,13 +169,47 @@ def revoke(
 @contextmanager
 def _api_keys(data_dir: Path) -> Iterator[ApiKeys]:
     from cli.lake import now
+    from service.key_store import SqliteKeyStore
     from service.keys import ApiKeys
 
-    api_keys = ApiKeys(data_dir / "keys.sqlite", clock=now)
+    api_keys = ApiKeys(SqliteKeyStore(data_dir / "keys.sqlite"), clock=now)
     try:
         yield api_keys
     finally:
         api_keys.close()
+
+
+def _write_secret(created: CreatedKey, *, as_json: bool) -> None:
+    if as_json:
+        write_json({**_document(created.key), "key": created.secret})
+    else:
+        write_text(created.secret)
+
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+def _duration(text: str, option: str) -> timedelta:
+    """`90d`, `12h`, `30m`, `45s` or `0`."""
+    match = re.fullmatch(r"([0-9]{1,6})([dhms])", text.strip())
+    if match is None and text.strip() != "0":
+        raise Failure(f"{option} {text!r} is not a time such as 90d, 12h, 30m or 45s")
+    return timedelta() if match is None else timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _moment(text: str) -> datetime:
+    """So long from now, or a time of the calendar; UTC where it has no offset."""
+    from cli.lake import now
+
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return now() + _duration(text, "--expires")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _document(key: ApiKey) -> dict[str, Any]:
@@ -131,6 +219,11 @@ def _document(key: ApiKey) -> dict[str, Any]:
         "tenant": key.tenant,
         "customers": None if key.customers is None else sorted(key.customers),
         "scopes": sorted(key.scopes),
-        "created_at": key.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "revoked_at": key.revoked_at and key.revoked_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "maximum_scan_bytes": key.maximum_scan_bytes,
+        "created_at": _time(key.created_at),
+        "expires_at": _time(key.expires_at),
+        "last_used_at": _time(key.last_used_at),
+        "rotated_at": _time(key.rotated_at),
+        "previous_valid_until": _time(key.previous_valid_until),
+        "revoked_at": _time(key.revoked_at),
     }

@@ -33,7 +33,8 @@ class Caller:
     """Who asks. `customers` None sees every tenant's rows (the operator); a set sees only those `customerid`s.
 
     `tenant` owns queries and results: a query of another tenant does not exist for this caller.
-    `maximum_scan_bytes` is the key's budget for one query; None is no budget.
+    `maximum_scan_bytes` is the key's limit for one query; `rate_limit` (`100/minute`) and `maximum_queries` (unfinished
+    at a time) are its own where it has any. None is no limit of its own.
     """
 
     tenant: str
@@ -41,6 +42,8 @@ class Caller:
     scopes: frozenset[str]
     key_id: str | None = None
     maximum_scan_bytes: int | None = None
+    rate_limit: str | None = None
+    maximum_queries: int | None = None
 
 
 OPERATOR = Caller(tenant="operator", customers=None, scopes=frozenset({"query", "operate"}))
