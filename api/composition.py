@@ -29,7 +29,7 @@ from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
 from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
-from glue.ledger import SqliteLedger
+from glue.ledger import PartitionLedger
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
 from service.engine import EngineExecution
@@ -81,7 +81,7 @@ class World:
         return self.lake.glue
 
     @property
-    def ledger(self) -> SqliteLedger:
+    def ledger(self) -> PartitionLedger:
         """The partition ledger."""
         return self.lake.ledger
 

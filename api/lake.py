@@ -17,7 +17,8 @@ from api.settings import Settings
 from embedded.glue import Glue
 from embedded.s3 import S3
 from glue.bootstrap import ensure_buckets, ensure_catalogue
-from glue.ledger import SqliteLedger
+from glue.ledger import PartitionLedger
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import TableSpec, load_table_specs
 
 Clock = Callable[[], datetime]
@@ -38,7 +39,7 @@ class Lake:
     data_dir: Path
     s3: Any  # the embedded S3, or boto3's client, which has its methods
     glue: Any  # the same
-    ledger: SqliteLedger
+    ledger: PartitionLedger
     tables: Mapping[str, TableSpec]
     is_embedded: bool = True
 

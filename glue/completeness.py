@@ -49,7 +49,7 @@ class PartitionState(StrEnum):
 
 
 class CompletenessLedger(Protocol):
-    """What is read of the ledger (glue.ledger.SqliteLedger)."""
+    """What is read of the ledger (glue.ledger.PartitionLedger)."""
 
     def summary(self, table: str, time_range: PartitionRange | None = None) -> LedgerSummary: ...
     def partitions(self, table: str, time_range: PartitionRange | None = None) -> Iterator[PartitionRecord]: ...

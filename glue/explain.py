@@ -28,7 +28,7 @@ from typing import Any
 from glue.aws_clients import S3Client
 from glue.completeness import FIRST_CREDIBLE, completeness, gaps
 from glue.layout import LakeKey, SkippedKey
-from glue.ledger import SqliteLedger
+from glue.ledger import PartitionLedger
 from glue.partition_range import PartitionRange
 from glue.partition_spec import InvalidPartition, PartitionSpec
 from glue.reconcile import CatalogueClient, ReconcileReport, reconcile
@@ -51,7 +51,7 @@ class Reason:
 def explain_range(
     glue_client: CatalogueClient,
     s3_client: S3Client,
-    ledger: SqliteLedger,
+    ledger: PartitionLedger,
     spec: TableSpec,
     start: datetime,
     end: datetime,
@@ -120,7 +120,7 @@ def explain_folder(spec: TableSpec, folder: str) -> tuple[PartitionSpec | None, 
         return None, [Reason("foreign", reason)]
 
 
-def _by_time(ledger: SqliteLedger, spec: TableSpec, start: datetime, end: datetime, now: datetime) -> list[Reason]:
+def _by_time(ledger: PartitionLedger, spec: TableSpec, start: datetime, end: datetime, now: datetime) -> list[Reason]:
     if start > now:
         likely = "; is it local time? Times are UTC" if start - now <= _LARGEST_ZONE else ""
         return [Reason("future", f"{_shown(start)} has not come yet, it is {_shown(now)}{likely}")]
@@ -138,7 +138,7 @@ def _by_time(ledger: SqliteLedger, spec: TableSpec, start: datetime, end: dateti
     return []
 
 
-def _not_closed(ledger: SqliteLedger, spec: TableSpec, end: datetime, now: datetime) -> list[Reason]:
+def _not_closed(ledger: PartitionLedger, spec: TableSpec, end: datetime, now: datetime) -> list[Reason]:
     complete_until = completeness(ledger, spec, now).complete_until
     promised = now - timedelta(minutes=spec.allowed_lateness_minutes + spec.allowed_clock_skew_minutes)
     if end <= promised:
@@ -149,7 +149,7 @@ def _not_closed(ledger: SqliteLedger, spec: TableSpec, end: datetime, now: datet
 
 
 def _late_folders(
-    ledger: SqliteLedger, spec: TableSpec, time_range: PartitionRange, start: datetime, end: datetime
+    ledger: PartitionLedger, spec: TableSpec, time_range: PartitionRange, start: datetime, end: datetime
 ) -> list[Reason]:
     """Partitions outside the range, and beyond what pruning reads for it, that hold records of its time."""
     slack = timedelta(minutes=spec.allowed_lateness_minutes)

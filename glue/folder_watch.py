@@ -48,7 +48,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class WatchLedger(Protocol):
-    """What is needed of the ledger (glue.ledger.SqliteLedger)."""
+    """What is needed of the ledger (glue.ledger.PartitionLedger)."""
 
     def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int: ...
     def remove_objects(self, table: str, removals: Iterable[ObjectRemoval], *, now: datetime) -> int: ...

@@ -36,7 +36,7 @@ import orjson
 from glue.aws_clients import GlueClient, S3Client
 from glue.envelope import OPERATOR_CUSTOMER, record_line
 from glue.layout import CommitBatch
-from glue.ledger import LoadSource, ObjectRecord, SqliteLedger
+from glue.ledger import LoadSource, ObjectRecord, PartitionLedger
 from glue.partition_spool import BUFFER_BYTES, PartitionSpool
 from glue.registration import register_partitions
 from glue.row_time import milliseconds
@@ -204,7 +204,7 @@ class Loader:
 
     glue_client: GlueClient
     s3_client: S3Client
-    ledger: SqliteLedger
+    ledger: PartitionLedger
     table_spec: TableSpec
     clock: Callable[[], datetime]
     work_folder: Path

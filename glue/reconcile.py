@@ -34,7 +34,7 @@ from botocore.exceptions import ClientError
 
 from glue.aws_clients import GlueClient, S3Client, error_code, error_message
 from glue.layout import LakeKey
-from glue.ledger import ObjectRecord, ObjectRemoval, SqliteLedger
+from glue.ledger import ObjectRecord, ObjectRemoval, PartitionLedger
 from glue.partition_range import PartitionRange
 from glue.partition_spec import InvalidPartition, PartitionSpec
 from glue.registration import FOREIGN_SAMPLES, PARTITIONS_PER_CALL, lake_objects, register_partitions
@@ -127,7 +127,7 @@ _AS_IT_SHOULD_BE = _Registered(None, "")
 def reconcile(
     glue_client: CatalogueClient,
     s3_client: S3Client,
-    ledger: SqliteLedger,
+    ledger: PartitionLedger,
     spec: TableSpec,
     time_range: PartitionRange | None = None,
     *,
@@ -145,7 +145,7 @@ def reconcile(
 class _Run:
     glue: CatalogueClient
     s3: S3Client
-    ledger: SqliteLedger
+    ledger: PartitionLedger
     spec: TableSpec
     time_range: PartitionRange | None
     report: ReconcileReport

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from glue.aws_clients import RETRYABLE_CODES, GlueClient, S3Client, error_code, error_message
 from glue.layout import LakeKey
-from glue.ledger import ObjectRecord, SqliteLedger
+from glue.ledger import ObjectRecord, PartitionLedger
 from glue.partition_spec import PartitionSpec
 from glue.table_spec import TableSpec
 
@@ -94,7 +94,7 @@ def register_partitions(
 def register_lake(
     glue_client: GlueClient,
     s3_client: S3Client,
-    ledger: SqliteLedger,
+    ledger: PartitionLedger,
     table_spec: TableSpec,
     *,
     sleep: Callable[[float], None] = time.sleep,

@@ -24,7 +24,7 @@ from isal import igzip
 from glue.aws_clients import GlueClient, S3Client
 from glue.envelope import FIRST_CUSTOMER, OPERATOR_CUSTOMER, record_line
 from glue.layout import CommitBatch
-from glue.ledger import ObjectRecord, SqliteLedger
+from glue.ledger import ObjectRecord, PartitionLedger
 from glue.partition_spec import PartitionSpec
 from glue.registration import register_partitions
 from glue.table_spec import TableSpec
@@ -90,7 +90,7 @@ class SampleLake:
 
     glue_client: GlueClient
     s3_client: S3Client
-    ledger: SqliteLedger
+    ledger: PartitionLedger
     specs: Mapping[str, TableSpec]
     clock: Callable[[], datetime]
     seed: int = 1

@@ -39,7 +39,7 @@ _MAXIMUM_KNOWN = 20_000
 
 
 class ObjectLedger(Protocol):
-    """What the tracker needs of a ledger (glue.ledger.SqliteLedger)."""
+    """What the tracker needs of a ledger (glue.ledger.PartitionLedger)."""
 
     def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:
         """Records facts about objects; how many were stale."""

@@ -16,7 +16,7 @@ from service.model import TableScanEstimate
 
 
 class Ledger(Protocol):
-    """What is needed of the partition ledger (glue.ledger.SqliteLedger)."""
+    """What is needed of the partition ledger (glue.ledger.PartitionLedger)."""
 
     def summary(self, table: str, time_range: PartitionRange | None = None) -> LedgerSummary:
         """Totals over a range of a table's partitions, or over all."""

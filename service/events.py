@@ -23,7 +23,7 @@ import orjson
 
 from glue.envelope import OPERATOR_CUSTOMER, record_line
 from glue.layout import CommitBatch
-from glue.ledger import ObjectRecord, SqliteLedger
+from glue.ledger import ObjectRecord, PartitionLedger
 from glue.partition_spec import PartitionSpec
 from glue.registration import register_partitions
 from glue.table_spec import TableSpec
@@ -60,7 +60,7 @@ class LakeEventSink:
         self,
         s3: Any,
         glue: Any,
-        ledger: SqliteLedger,
+        ledger: PartitionLedger,
         table: TableSpec,
         *,
         clock: Callable[[], datetime],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from glue.ledger import LedgerSummary, SqliteLedger
+from glue.ledger import LedgerSummary
+from glue.sqlite_ledger import SqliteLedger
 from tests.contract.partition_ledger import PartitionLedgerContract, record
 
 _BEFORE_LATENESS = """

@@ -11,11 +11,12 @@ import pytest
 
 from glue.bootstrap import ensure_buckets, ensure_catalogue
 from glue.layout import CommitBatch
-from glue.ledger import ObjectRecord, SqliteLedger
+from glue.ledger import ObjectRecord
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
 from glue.reconcile import ReconcileReport, reconcile
 from glue.registration import register_lake
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from tests.contract.aws_implementations import IMPLEMENTATIONS, glue_client, s3_client
 

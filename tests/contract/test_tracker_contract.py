@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from glue.bootstrap import ensure_catalogue
-from glue.ledger import SqliteLedger
 from glue.queue_batch import BatchOutcome, SqsDeadLetters
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import PartitionTracker
 from glue.worker import QueueWorker, main

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from glue.ledger import SqliteLedger
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from service.engines.athena import AthenaEngine
 from service.errors import InvalidQuerySyntax

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glue.ledger import SqliteLedger
 from glue.loading import Loader, LoadOptions, RowMapping
 from glue.source_files import SourceRow, compact, read_rows
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from tests.unit.glue.fakes import InMemoryGlue, InMemoryS3
 

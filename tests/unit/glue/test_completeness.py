@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from glue.completeness import Completeness, completeness, gaps, kafka_offsets, lateness_histogram, partition_state
-from glue.ledger import ObjectRecord, SqliteLedger
+from glue.ledger import ObjectRecord
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import is_late
 

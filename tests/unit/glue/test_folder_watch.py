@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from glue.folder_watch import FolderReconciler, FolderWatch, LakeFolder, WatchMode
-from glue.ledger import SqliteLedger
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import PartitionTracker
 from tests.unit.glue.fakes import InMemoryGlue

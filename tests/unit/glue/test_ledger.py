@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from glue.ledger import LedgerSummary, ObjectRecord, SqliteLedger
+from glue.ledger import LedgerSummary, ObjectRecord
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
+from glue.sqlite_ledger import SqliteLedger
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -66,10 +67,10 @@ def test_an_object_that_was_replaced_changes_the_totals_by_its_difference(ledger
 def test_summary_of_a_range_equals_counting_by_hand(ledger: SqliteLedger) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     moments = [start + timedelta(minutes=7 * n) for n in range(2000)]
-    ledger.record_partitions(
-        "events", [(PartitionSpec.from_datetime(m), 2, 10, None, None, None) for m in moments], now=NOW
+    ledger.record_objects(
+        "events", [ObjectRecord(PartitionSpec.from_datetime(m), key, 5, NOW) for m in moments for key in ("a", "b")]
     )
-    ledger.record("metrics", spec("dt=2026-01-03/hr=00/min=00"), 99, 99, now=NOW)
+    ledger.record_objects("metrics", [an_object("dt=2026-01-03/hr=00/min=00", "k", 99)])
     ends = [
         ("dt=2026-01-02/hr=03/min=04", "dt=2026-01-02/hr=05/min=06"),
         ("dt=2026-01-02/hr=03/min=04", "dt=2026-01-05/hr=05/min=06"),
@@ -86,18 +87,6 @@ def test_summary_of_a_range_equals_counting_by_hand(ledger: SqliteLedger) -> Non
         inside = [m for m in moments if time_range.contains(PartitionSpec.from_datetime(m))]
         assert ledger.summary("events", time_range) == LedgerSummary(len(inside), 2 * len(inside), 10 * len(inside))
         assert len(list(ledger.partitions("events", time_range))) == len(inside)
-
-
-def test_record_replaces_totals_and_widens_times(ledger: SqliteLedger) -> None:
-    partition = spec("dt=2026-11-22/hr=10/min=05")
-    ledger.record("events", partition, 1, 10, 500, 600, now=NOW)
-    ledger.record("events", partition, 2, 20, 550, 700, now=NOW + timedelta(minutes=1), row_count=7)
-    known = ledger.partition("events", partition)
-    assert known is not None
-    assert (known.object_count, known.size_bytes, known.row_count) == (2, 20, 7)
-    assert (known.minimum_createdtimestamp, known.maximum_createdtimestamp) == (500, 700)
-    assert (known.first_arrival, known.last_arrival) == (NOW, NOW + timedelta(minutes=1))
-    assert ledger.summary("events") == LedgerSummary(1, 2, 20)
 
 
 def test_freshness_and_gaps(ledger: SqliteLedger) -> None:

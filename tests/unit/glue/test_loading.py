@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from glue.layout import LakeKey
-from glue.ledger import LedgerSummary, SqliteLedger
+from glue.ledger import LedgerSummary
 from glue.loading import FieldOrConstant, Loader, LoadOptions, LoadReport, RowMapping
 from glue.registration import register_lake
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from tests.unit.glue.fakes import InMemoryGlue, InMemoryS3
 

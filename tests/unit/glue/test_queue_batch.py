@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from glue.lambda_handler import handle_event
-from glue.ledger import SqliteLedger
 from glue.queue_batch import QueueMessage, handle_batch
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import PartitionTracker
 from tests.unit.glue.fakes import InMemoryGlue, client_error

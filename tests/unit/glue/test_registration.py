@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from glue.layout import CommitBatch
-from glue.ledger import LedgerSummary, SqliteLedger
+from glue.ledger import LedgerSummary
 from glue.partition_spec import PartitionSpec
 from glue.registration import RegistrationReport, register_lake, register_partitions
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from tests.unit.glue.fakes import InMemoryGlue, InMemoryS3
 

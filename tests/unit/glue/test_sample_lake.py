@@ -10,8 +10,8 @@ import pytest
 
 from glue.envelope import check_record
 from glue.layout import LakeKey
-from glue.ledger import SqliteLedger
 from glue.sample_lake import SampleLake, SampleReport
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from tests.unit.glue.fakes import InMemoryGlue, InMemoryS3
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from glue.layout import CommitBatch
-from glue.ledger import LedgerSummary, ObjectRecord, ObjectRemoval, SqliteLedger
+from glue.ledger import LedgerSummary, ObjectRecord, ObjectRemoval
 from glue.object_changes import ObjectChange
 from glue.partition_spec import PartitionSpec
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import NoLedger, PartitionTracker, TrackingReport
 from tests.unit.glue.fakes import InMemoryGlue

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from glue.ledger import SqliteLedger
 from glue.partition_spec import PartitionSpec
+from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from service.events import LakeEventSink, RequestEvents, ServiceEvent
 from tests.fakes.aws import FakeS3

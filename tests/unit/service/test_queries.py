@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from glue.ledger import ObjectRecord
 from glue.partition_spec import PartitionSpec
 from service.errors import (
     Blame,
@@ -33,6 +34,28 @@ from tests.fakes.aws import Answer, Malformed, MalformedRow, answer, client_erro
 from tests.fakes.world import ALICE, BOB, World
 
 Serve = Callable[[Callable[[QueryService], Any]], Any]
+
+
+def record_three_objects(
+    world: World, partition: PartitionSpec, minimum: int | None = None, maximum: int | None = None
+) -> None:
+    """Three objects of 1,000 bytes together."""
+    now = world.clock.now
+    world.ledger.record_objects(
+        "events",
+        [
+            ObjectRecord(
+                partition,
+                f"{partition}/{size}",
+                size,
+                now,
+                row_count=minimum,
+                minimum_createdtimestamp=minimum,
+                maximum_createdtimestamp=maximum,
+            )
+            for size in (300, 300 + 1, 399)
+        ],
+    )
 
 
 def test_a_query_is_submitted_waited_for_and_paged(world: World, serve: Serve) -> None:
@@ -382,7 +405,7 @@ def test_listing_is_newest_first_filtered_and_paged(world: World, serve: Serve) 
 
 def test_an_estimate_over_the_limit_is_refused_before_it_runs(world: World, serve: Serve) -> None:
     partition = PartitionSpec.from_datetime(world.clock.now, "minute")
-    world.ledger.record("events", partition, 3, 1000, now=world.clock.now)
+    record_three_objects(world, partition)
     world.planner.tables = (PlannedTable("events"),)
 
     async def use(service: QueryService) -> None:
@@ -497,7 +520,7 @@ def test_a_lost_spool_is_written_again_from_the_result_object(world: World, serv
 
 def test_tables_are_described_with_dictionary_and_freshness(world: World, serve: Serve) -> None:
     partition = PartitionSpec.from_datetime(world.clock.now, "minute")
-    world.ledger.record("events", partition, 3, 1000, 1, 1_795_341_600_123, now=world.clock.now)
+    record_three_objects(world, partition, 1, 1_795_341_600_123)
 
     async def use(service: QueryService) -> Any:
         with pytest.raises(TableUnknown) as unknown:
