@@ -36,7 +36,6 @@ from service.engine import EngineExecution
 from service.engines.athena import AthenaEngine, failure_from_text
 from service.errors import Blame, QueryFailed
 from service.events import LakeEventSink, RequestEvents
-from service.executions import SqliteExecutionStore
 from service.key_store import SqliteKeyStore
 from service.keys import ApiKeys
 from service.model import Caller, OutputColumn, TableDescription
@@ -46,6 +45,7 @@ from service.queries import QueryService, QueryServiceSettings, RangeExplainer
 from service.scheduler import SchedulerLimits
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
+from service.sqlite_executions import SqliteExecutionStore
 from service.tables import table_description
 from service.tokens import TokenSigner, load_or_create_secret
 

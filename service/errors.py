@@ -21,6 +21,7 @@
     + IdempotencyConflict               query_id
     + TooManyQueries                    limit, retry_after_seconds
     + EngineUnavailable                 engine, retry_after_seconds
+    + StoreUnavailable                  retry_after_seconds
     + TableUnknown                      name, suggestions                      GET /tables/{table}
     + KeyNotFound                       key_id
     + ScopeMissing                      scope
@@ -302,6 +303,17 @@ class EngineUnavailable(ServiceError):
     def __init__(self, detail: str, *, engine: str, retry_after_seconds: float = 5.0) -> None:
         super().__init__(detail)
         self.engine = engine
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreUnavailable(ServiceError):
+    """The execution store cannot be reached or throttles; what was asked for may have been done all the same."""
+
+    title = "The execution store is not available"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_seconds: float = 2.0) -> None:
+        super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -1,8 +1,12 @@
 """Which process drives which query, and whether that process still lives.
 
-Each service process owns a lock file in `owners/` of the data directory, locked for as long as it lives. A lock is gone
-with its process, however that ended (kill -9 included), so a successor knows at once whose queries it may adopt. For
-stores shared by machines the same questions are answered with leases (the DynamoDB store's business).
+    owner      the name under which this process drives queries now; every step it stores carries it
+    is_held    may I still drive under that name?       asked before each step
+    is_gone    has the process of that name ended?      then its queries may be adopted
+
+On one machine (LocalOwnership) each service process owns a lock file in `owners/` of the data directory, locked for as
+long as it lives. A lock is gone with its process, however that ended (kill -9 included), so a successor knows at once
+whose queries it may adopt. Between machines the same questions are answered with leases (service.leases).
 """
 
 from __future__ import annotations
@@ -20,11 +24,23 @@ class Ownership(Protocol):
 
     @property
     def owner(self) -> str:
-        """This process's own name."""
+        """The name under which this process drives queries. It gets a new one when others may take it for gone."""
+        ...
+
+    def start(self) -> None:
+        """Makes the name known to others and keeps it so. Before it this process owns nothing."""
+        ...
+
+    def is_held(self, owner: str) -> bool:
+        """True while nobody may take the process of that name, which is this one, for gone."""
         ...
 
     def is_gone(self, owner: str) -> bool:
-        """True when the process of that name has ended."""
+        """True when the process of that name has ended, or will find that it is taken to have. It stays true."""
+        ...
+
+    def has_role(self, role: str) -> bool:
+        """True when this process has the role, of which there is one holder; takes it when nobody living has it."""
         ...
 
     def release(self) -> None:
@@ -45,6 +61,15 @@ class LocalOwnership:
     @property
     def owner(self) -> str:
         return self._owner
+
+    def start(self) -> None:
+        """The lock is held since the object was made."""
+
+    def is_held(self, owner: str) -> bool:
+        return owner == self._owner and self._descriptor is not None
+
+    def has_role(self, role: str) -> bool:  # noqa: ARG002 - one process serves a data directory: every role is its
+        return self._descriptor is not None
 
     def is_gone(self, owner: str) -> bool:
         if owner == self._owner:

@@ -55,7 +55,8 @@ from service.errors import (
     TableUnknown,
 )
 from service.estimates import Ledger, scan_estimates
-from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution, submitted_at_microseconds
+from service.execution_records import submitted_at_microseconds
+from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution
 from service.model import (
     DOWNLOAD_CONTENT_TYPES,
     MAXIMUM_RESULTS_PER_PAGE,
@@ -170,7 +171,7 @@ class QueryService:
             store,
             engine,
             spools,
-            owner=ownership.owner,
+            ownership=ownership,
             clock=clock,
             on_end=self._ended,
             plan_again=self._plan_again,
@@ -193,6 +194,7 @@ class QueryService:
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished and starts the upkeep (adoption, retention)."""
         return_large_buffers()
+        await self._in_pool(self._ownership.start)
         await self._in_pool(self._scheduler.adopt_abandoned)
         self._upkeep = threading.Thread(target=self._run_upkeep, name="query-service-upkeep", daemon=True)
         self._upkeep.start()

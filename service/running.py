@@ -7,7 +7,9 @@ the next `drive` of the same query takes up:
     crash while the result was spooled    -> spooled again from the engine's result object
     crash after the end was recorded      -> nothing to do; a spool that is not complete is written again on demand
 
-A wish to cancel wins over every ending but one that is already recorded.
+A wish to cancel wins over every ending but one that is already recorded. Every step is stored under the owner that
+drives the query; when the query has become another's, or this process may be taken for dead, driving ends there and
+nothing is changed or deleted any more.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from service.engine import (
     EngineExecutionLost,
     MalformedRows,
 )
-from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure, StatementError
+from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure, StatementError, StoreUnavailable
 from service.executions import Ending, ExecutionStore, Plan, StoredExecution
 from service.model import (
     MAXIMUM_RESULTS_PER_PAGE,
@@ -39,6 +41,7 @@ from service.model import (
     Statistics,
     estimated_cost_usd,
 )
+from service.ownership import Ownership
 from service.places import placed
 from service.result_csv import ResultUnreadable, read_batches
 from service.spool import SpoolBusy, Spools, SpoolWriter
@@ -49,17 +52,26 @@ _UNREADABLE = "the row cannot be read, so whose it is cannot be told: what is wr
 
 
 class RunOutcome(Enum):
-    """What the scheduler has to do about a query that was driven."""
+    """What the scheduler has to do about a query that was driven.
+
+    UNAVAILABLE: the engine cannot be reached, which it has a limited time for. POSTPONED: the store cannot be, so that
+    no end could be told; it is tried again for as long as it takes.
+    """
 
     DONE = auto()
     AGAIN = auto()
     BUSY = auto()
     UNAVAILABLE = auto()
+    POSTPONED = auto()
     GIVEN_BACK = auto()
 
 
 class _Stopping(Exception):
     pass
+
+
+class _OwnershipLost(Exception):
+    """The query is another process's now, or may be at any moment."""
 
 
 class QueryRunner:
@@ -74,7 +86,7 @@ class QueryRunner:
         engine: Engine,
         spools: Spools,
         *,
-        owner: str,
+        ownership: Ownership,
         clock: Callable[[], datetime],
         on_end: Callable[[StoredExecution], None],
         plan_again: Callable[[StoredExecution], Plan],
@@ -83,7 +95,7 @@ class QueryRunner:
         self._store = store
         self._engine = engine
         self._spools = spools
-        self._owner = owner
+        self._ownership = ownership
         self._clock = clock
         self._on_end = on_end
         self._plan_again = plan_again
@@ -92,13 +104,25 @@ class QueryRunner:
 
     def drive(self, query_id: str) -> RunOutcome:
         """Takes one query as far as it goes now."""
-        stored = self._store.get(query_id)
-        if stored is None or stored.execution.is_terminal or stored.owner != self._owner:
-            return RunOutcome.DONE
+        try:
+            stored = self._store.get(query_id)
+            if stored is None or stored.execution.is_terminal or stored.owner != self._ownership.owner:
+                return RunOutcome.DONE
+            return self._driven(stored)
+        except StoreUnavailable as error:
+            _LOG.warning("the execution store is not available for query %s: %s", query_id, error)
+            return RunOutcome.POSTPONED
+        except _OwnershipLost:
+            _LOG.warning("query %s is left to whoever has it now", query_id)
+            return RunOutcome.GIVEN_BACK
+
+    def _driven(self, stored: StoredExecution) -> RunOutcome:
+        query_id = stored.query_id
         try:
             return self._drive(stored)
         except (EngineBusy, SpoolBusy):
-            self._store.release_start(query_id, self._owner)
+            if not stored.is_starting:  # else a predecessor may have asked the engine: the SQL belongs to its token
+                self._store.release_start(query_id, self._owner(stored))
             return RunOutcome.BUSY
         except EngineUnavailable as error:
             # not released: nobody knows whether the engine heard us; the same token will tell
@@ -106,6 +130,8 @@ class QueryRunner:
             return RunOutcome.UNAVAILABLE
         except (EngineClosed, _Stopping):
             return RunOutcome.GIVEN_BACK
+        except (StoreUnavailable, _OwnershipLost):
+            raise
         except QueryFailed as error:
             return self._failed(stored, error.failure)
         except StatementError as error:  # planned again, and a table or column is no longer there
@@ -129,7 +155,8 @@ class QueryRunner:
         """Fails a query whose engine stayed away for too long."""
         stored = self._store.get(query_id)
         if stored is not None:
-            self._failed(stored, QueryFailure("EngineUnavailable", detail, Blame.ENGINE, retryable=True))
+            with suppress(_OwnershipLost):
+                self._failed(stored, QueryFailure("EngineUnavailable", detail, Blame.ENGINE, retryable=True))
 
     def spool_again(self, query_id: str) -> None:
         """Writes the spool of a FINISHED query once more, from the engine's result object.
@@ -176,23 +203,32 @@ class QueryRunner:
             return None
         stored = self._with_valid_plan(stored)
         # cancelled after a crash between start and record: the engine may run it, and only the token finds out
-        if not stored.is_cancel_requested and self._store.claim_start(query_id, self._owner) is None:
+        if not stored.is_cancel_requested and self._store.claim_start(query_id, self._owner(stored)) is None:
             current = self._store.get(query_id)
             if current is None or current.execution.is_terminal or not current.is_starting:
                 return None
+        owner = self._owner(stored)
         engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token)
-        return self._store.record_started(query_id, engine_id, QueryStatus.QUEUED, self._clock())
+        started = self._store.record_started(query_id, owner, engine_id, QueryStatus.QUEUED, self._clock())
+        if started.execution.is_terminal:
+            return None
+        if started.owner != owner:
+            raise _OwnershipLost
+        return started
 
     def _with_valid_plan(self, stored: StoredExecution) -> StoredExecution:
         """The execution, planned again when it waited so long that the now() it was planned with is history."""
         is_stale = stored.plan_valid_until is not None and stored.plan_valid_until <= self._clock()
         if not is_stale or stored.is_starting:  # once the engine may have been asked, its SQL belongs to its token
             return stored
-        return self._store.record_plan(stored.query_id, self._owner, self._plan_again(stored)) or stored
+        return self._store.record_plan(stored.query_id, self._owner(stored), self._plan_again(stored)) or stored
 
     def _progressed(self, stored: StoredExecution, execution: EngineExecution) -> None:
         statistics = self._statistics(stored, execution.statistics)
-        self._store.record_progress(stored.query_id, execution.status, statistics)
+        try:
+            self._store.record_progress(stored.query_id, self._owner(stored), execution.status, statistics)
+        except StoreUnavailable as error:  # the next progress, or the end, will tell
+            _LOG.warning("the progress of query %s could not be stored: %s", stored.query_id, error)
 
     def _statistics(self, stored: StoredExecution, told: Statistics) -> Statistics:
         """The engine's statistics with what planning knew and what only we can know."""
@@ -214,7 +250,7 @@ class QueryRunner:
         self, stored: StoredExecution, failure: QueryFailure, ended: EngineExecution | None = None
     ) -> RunOutcome:
         may_try_again = failure.retryable and stored.attempt < self._maximum_attempts
-        if may_try_again and self._store.next_attempt(stored.query_id, self._owner) is not None:
+        if may_try_again and self._store.next_attempt(stored.query_id, self._owner(stored), stored.attempt) is not None:
             return RunOutcome.AGAIN
         return self._failed(stored, failure, ended)
 
@@ -272,6 +308,7 @@ class QueryRunner:
         is_announced = False
         with self._spools.writer(stored.query_id) as writer:
             for row_count in self._spooling(writer, stored, columns, ended.result_location):
+                self._owner(stored)
                 if not is_announced and row_count > MAXIMUM_RESULTS_PER_PAGE:
                     is_announced = True
                     if not self._end(stored, replace(ending, ended_at=self._clock())):
@@ -321,7 +358,9 @@ class QueryRunner:
         """Records the ending; False when the execution ended otherwise (cancelled). What has no result keeps no
         bytes.
         """
-        after = self._store.finish(stored.query_id, ending)
+        after = self._store.finish(stored.query_id, self._owner(stored), ending)
+        if not after.execution.is_terminal:
+            raise _OwnershipLost
         if after.execution.status is not QueryStatus.FINISHED:
             self._spools.delete(stored.query_id)
             location = after.result_location or ending.result_location
@@ -330,6 +369,12 @@ class QueryRunner:
                     self._engine.delete_result(location)
         self._on_end(after)
         return after.execution.status is ending.status
+
+    def _owner(self, stored: StoredExecution) -> str:
+        """The owner to store a step under. Raises _OwnershipLost when this process may no longer drive the query."""
+        if stored.owner is None or not self._ownership.is_held(stored.owner):
+            raise _OwnershipLost
+        return stored.owner
 
     def _spooled(self, query_id: str, writer: SpoolWriter) -> None:
         after = self._store.record_spooled(query_id, writer.row_count, writer.size_bytes)

@@ -2,7 +2,11 @@
 behind.
 
 A query that the engine has no room for goes back to the front of the queue, and taking pauses for a moment (it is still
-honestly QUEUED). One whose engine cannot be reached is tried again until patience ends, then fails with blame `engine`.
+honestly QUEUED). One whose engine cannot be reached is tried again until patience ends, then fails with blame `engine`;
+one whose store cannot be reached is tried again until it can.
+
+Queue and limits are this process's; what waits is in the store, so a queue that dies with its process is taken up by
+others (docs/replicas.md). Each takes its share at a time, so that none gets all.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 from service.errors import TooManyQueries
 from service.executions import ExecutionStore
 from service.fair_queue import FairQueue
+from service.model import QueryStatus
 from service.ownership import Ownership
 from service.running import QueryRunner, RunOutcome
 
@@ -27,7 +32,8 @@ class SchedulerLimits:
     """How much runs and waits in one process.
 
     `maximum_queued_per_tenant` keeps one tenant from filling the queue; `engine_patience_seconds` is how long a query
-    waits for an engine that cannot be reached.
+    waits for an engine that cannot be reached. `is_alone`: no other process is there to take up what one has left, so
+    that all of it is taken up at once.
     """
 
     maximum_concurrent: int = 4
@@ -36,6 +42,7 @@ class SchedulerLimits:
     engine_patience_seconds: float = 120.0
     first_pause_seconds: float = 0.1
     longest_pause_seconds: float = 5.0
+    is_alone: bool = True
 
 
 class Scheduler:
@@ -59,6 +66,7 @@ class Scheduler:
         self._queue = FairQueue()
         self._reserved: dict[str, int] = {}
         self._driven: set[str] = set()
+        self._queued: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._idle_count = 0
         self._paused_until = 0.0
@@ -86,12 +94,14 @@ class Scheduler:
         with self._changed:
             self._unreserve(tenant)
 
-    def enqueue(self, tenant: str, query_id: str, *, is_reserved: bool = True) -> None:
-        """Lets a stored query wait for its turn."""
+    def enqueue(self, tenant: str, query_id: str, *, is_reserved: bool = True, is_first: bool = False) -> None:
+        """Lets a stored query wait for its turn; it is next when `is_first`."""
         with self._changed:
             if is_reserved:
                 self._unreserve(tenant)
-            self._queue.push(tenant, query_id)
+            if query_id in self._queued or query_id in self._driven:
+                return  # taken up as an abandoned one in the same moment
+            self._push(tenant, query_id, is_first=is_first)
             self._start_thread_if_needed()
             self._changed.notify()
 
@@ -103,23 +113,40 @@ class Scheduler:
     def drop(self, tenant: str, query_id: str) -> bool:
         """Takes a cancelled query out of the queue."""
         with self._changed:
+            self._queued.discard(query_id)
             return self._queue.remove(tenant, query_id)
 
     def adopt_abandoned(self) -> int:
-        """Takes up the unfinished queries whose process has ended; how many. Cheap when there are none."""
+        """Takes up unfinished queries whose process has ended; how many. Cheap when there are none.
+
+        Also those of this process that it does not know of: a store that did not answer in time may have stored them.
+        """
+        unfinished = self._store.unfinished()
+        me = self._ownership.owner
+        others = {found.owner for found in unfinished} - {me}
+        abandoned_owners = {owner for owner in others if owner is None or self._ownership.is_gone(owner)}
+        left = self._adoption_share()
         adopted = 0
-        for stored in self._store.unfinished():
-            if stored.owner == self._ownership.owner:
+        for found in unfinished:
+            if found.owner == me:
+                self.enqueue(found.tenant, found.query_id, is_reserved=False)
                 continue
-            if stored.owner is not None and not self._ownership.is_gone(stored.owner):
+            if found.owner not in abandoned_owners or (left == 0 and found.status is QueryStatus.QUEUED):
                 continue
-            if self._store.adopt(stored.query_id, stored.owner, self._ownership.owner):
-                _LOG.info(
-                    "taking up query %s, which an earlier process left %s", stored.query_id, stored.execution.status
-                )
-                self.enqueue(stored.execution.tenant, stored.query_id, is_reserved=False)
+            if self._store.adopt(found.query_id, found.owner, me):
+                _LOG.info("taking up query %s, which an earlier process left %s", found.query_id, found.status)
+                is_running = found.status is QueryStatus.RUNNING  # the engine has it: only its result is to be fetched
+                self.enqueue(found.tenant, found.query_id, is_reserved=False, is_first=is_running)
                 adopted += 1
+                left -= not is_running
         return adopted
+
+    def _adoption_share(self) -> int:
+        """How many waiting queries of others to take up at once: more when few wait here; -1 is all there are."""
+        if self._limits.is_alone:
+            return -1
+        threads = self._limits.maximum_concurrent
+        return max(threads, 4 * threads - self.waiting_count)
 
     @property
     def running_count(self) -> int:
@@ -146,6 +173,13 @@ class Scheduler:
             thread.join()
         self._store.disown(self._ownership.owner)
 
+    def _push(self, tenant: str, query_id: str, *, is_first: bool = False) -> None:
+        self._queued.add(query_id)
+        if is_first:
+            self._queue.push_front(tenant, query_id)
+        else:
+            self._queue.push(tenant, query_id)
+
     def _unreserve(self, tenant: str) -> None:
         left = self._reserved.get(tenant, 0) - 1
         if left > 0:
@@ -171,7 +205,7 @@ class Scheduler:
                 outcome = self._runner.drive(query_id)
             except Exception:  # the store itself fails: the query stays as it is stored and is tried again
                 _LOG.exception("query %s could not be driven", query_id)
-                outcome = RunOutcome.UNAVAILABLE
+                outcome = RunOutcome.POSTPONED
             finally:
                 self._ended(tenant, query_id, outcome)
 
@@ -184,6 +218,7 @@ class Scheduler:
                     if pause_seconds <= 0:
                         taken = self._queue.pop()
                         if taken is not None:
+                            self._queued.discard(taken[1])
                             self._driven.add(taken[1])
                             return taken
                         self._changed.wait()
@@ -201,13 +236,13 @@ class Scheduler:
                 self._paused_until = 0.0
                 self._pause_seconds = self._limits.first_pause_seconds
                 self._unavailable_since.pop(query_id, None)
-            if outcome is RunOutcome.AGAIN:
-                self._queue.push(tenant, query_id)
-            if outcome in (RunOutcome.BUSY, RunOutcome.UNAVAILABLE):
+            if outcome in (RunOutcome.AGAIN, RunOutcome.POSTPONED):
+                self._push(tenant, query_id)
+            if outcome in (RunOutcome.BUSY, RunOutcome.UNAVAILABLE, RunOutcome.POSTPONED):
                 self._paused_until = self._monotonic() + self._pause_seconds
                 self._pause_seconds = min(self._pause_seconds * 2, self._limits.longest_pause_seconds)
             if outcome is RunOutcome.BUSY:
-                self._queue.push_front(tenant, query_id)
+                self._push(tenant, query_id, is_first=True)
             is_given_up = False
             if outcome is RunOutcome.UNAVAILABLE:
                 since = self._unavailable_since.setdefault(query_id, self._monotonic())
@@ -215,7 +250,7 @@ class Scheduler:
                 if is_given_up:
                     del self._unavailable_since[query_id]
                 else:
-                    self._queue.push(tenant, query_id)
+                    self._push(tenant, query_id)
             self._changed.notify()
         if is_given_up:
             seconds = round(self._limits.engine_patience_seconds)

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from service.errors import Blame, QueryFailure
-from service.executions import Ending, ExecutionStore, Plan, PlanInputs, StoredExecution, submitted_at_microseconds
+from service.execution_records import submitted_at_microseconds
+from service.executions import Ending, ExecutionStore, Plan, PlanInputs, StoredExecution
 from service.model import OutputColumn, QueryExecution, QueryStatus, QueryWarning, Statistics
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
@@ -92,17 +93,18 @@ class ExecutionStoreContract:
         warning = QueryWarning("MalformedRow", "d", "s3://b/k", 7)
         first = store.finish(
             query_id,
+            "p1",
             replace(ending(QueryStatus.FAILED), error=failure, warnings=(warning,), warnings_truncated=True),
         )
         assert first.execution.error == failure
         assert first.execution.warnings == (warning,)
         assert first.execution.expires_at == NOW + timedelta(seconds=5, minutes=60)
-        assert store.finish(query_id, ending()) == first
+        assert store.finish(query_id, "p1", ending()) == first
         assert store.request_cancel(query_id, NOW) == first
-        assert store.record_started(query_id, "e2", QueryStatus.RUNNING, NOW) == first
-        store.record_progress(query_id, QueryStatus.RUNNING, Statistics())
+        assert store.record_started(query_id, "p1", "e2", QueryStatus.RUNNING, NOW) == first
+        store.record_progress(query_id, "p1", QueryStatus.RUNNING, Statistics())
         assert store.claim_start(query_id, "p1") is None
-        assert store.next_attempt(query_id, "p1") is None
+        assert store.next_attempt(query_id, "p1", 1) is None
         assert open_store().get(query_id) == first
 
     def test_only_the_owner_claims_and_only_once_cancelled_not_at_all(self, open_store: OpenStore) -> None:
@@ -147,23 +149,48 @@ class ExecutionStoreContract:
         assert wished is not None
         assert not wished.execution.is_terminal
         assert wished.is_cancel_requested
-        started = store.record_started(query_id, "e1", QueryStatus.QUEUED, NOW)
+        started = store.record_started(query_id, "p1", "e1", QueryStatus.QUEUED, NOW)
         assert started.is_cancel_requested
         assert started.engine_id == "e1"
-        assert store.finish(query_id, ending()).execution.status is QueryStatus.CANCELLED
+        assert store.finish(query_id, "p1", ending()).execution.status is QueryStatus.CANCELLED
+
+    def test_only_the_owner_moves_an_execution_on(self, open_store: OpenStore) -> None:
+        store, late = open_store(), open_store()
+        query_id = store.insert(execution()).query_id
+        store.claim_start(query_id, "p1")
+        assert store.adopt(query_id, "p1", "p2")
+        before = store.get(query_id)
+        assert before is not None
+        assert late.claim_start(query_id, "p1") is None
+        assert late.record_started(query_id, "p1", "e-late", QueryStatus.RUNNING, NOW) == before
+        late.record_progress(query_id, "p1", QueryStatus.RUNNING, Statistics(data_scanned_bytes=9))
+        assert late.next_attempt(query_id, "p1", 1) is None
+        late.release_start(query_id, "p1")
+        assert late.finish(query_id, "p1", ending(QueryStatus.FAILED)) == before
+        assert store.get(query_id) == before
+        assert store.finish(query_id, "p2", ending()).execution.status is QueryStatus.FINISHED
+
+    def test_an_attempt_is_put_back_once(self, open_store: OpenStore) -> None:
+        store = open_store()
+        query_id = store.insert(execution()).query_id
+        assert store.next_attempt(query_id, "p1", 1) is not None
+        assert store.next_attempt(query_id, "p1", 3) is None
+        stored = store.get(query_id)
+        assert stored is not None
+        assert stored.attempt == 2
 
     def test_progress_and_a_new_attempt(self, open_store: OpenStore) -> None:
         store = open_store()
         stored = store.insert(execution())
         query_id = stored.query_id
         store.claim_start(query_id, "p1")
-        store.record_started(query_id, "e1", QueryStatus.QUEUED, NOW)
-        store.record_progress(query_id, QueryStatus.RUNNING, Statistics(data_scanned_bytes=5))
+        store.record_started(query_id, "p1", "e1", QueryStatus.QUEUED, NOW)
+        store.record_progress(query_id, "p1", QueryStatus.RUNNING, Statistics(data_scanned_bytes=5))
         running = store.get(query_id)
         assert running is not None
         assert running.execution.status is QueryStatus.RUNNING
         assert running.execution.statistics.data_scanned_bytes == 5
-        again = store.next_attempt(query_id, "p1")
+        again = store.next_attempt(query_id, "p1", 1)
         assert again is not None
         assert (again.attempt, again.engine_id, again.execution.status) == (2, None, QueryStatus.QUEUED)
         assert again.engine_token != stored.engine_token
@@ -174,7 +201,7 @@ class ExecutionStoreContract:
         first = store.insert(execution(submitted_at=NOW - timedelta(seconds=1)))
         second = store.insert(execution())
         done = store.insert(execution())
-        store.finish(done.query_id, ending())
+        store.finish(done.query_id, "p1", ending())
         assert [stored.query_id for stored in store.unfinished()] == [first.query_id, second.query_id]
         assert other.adopt(first.query_id, "p1", "p2")
         assert not store.adopt(first.query_id, "p1", "p3")
@@ -189,7 +216,7 @@ class ExecutionStoreContract:
     def test_spooled_is_remembered(self, open_store: OpenStore) -> None:
         store = open_store()
         query_id = store.insert(execution()).query_id
-        store.finish(query_id, replace(ending(), is_spooled=False, statistics=Statistics(data_scanned_bytes=1)))
+        store.finish(query_id, "p1", replace(ending(), is_spooled=False, statistics=Statistics(data_scanned_bytes=1)))
         store.record_spooled(query_id, 7, 70)
         stored = store.get(query_id)
         assert stored is not None
@@ -201,7 +228,7 @@ class ExecutionStoreContract:
         store = open_store()
         made = [store.insert(execution(submitted_at=NOW + timedelta(seconds=n // 2))) for n in range(6)]
         store.insert(execution(tenant="bob"))
-        store.finish(made[0].query_id, ending(QueryStatus.FAILED))
+        store.finish(made[0].query_id, "p1", ending(QueryStatus.FAILED))
         wanted = sorted(made, key=lambda one: (one.execution.submitted_at, one.query_id), reverse=True)
         seen: list[str] = []
         before = None
@@ -219,7 +246,7 @@ class ExecutionStoreContract:
         store = open_store()
         query_id = store.insert(execution(idempotency_key="k")).query_id
         running = store.insert(execution()).query_id
-        expires_at = store.finish(query_id, ending()).execution.expires_at
+        expires_at = store.finish(query_id, "p1", ending()).execution.expires_at
         assert expires_at is not None
         assert store.expired(expires_at - timedelta(microseconds=1), 10) == ()
         assert [one.query_id for one in store.expired(expires_at, 10)] == [query_id]
@@ -240,5 +267,5 @@ class ExecutionStoreContract:
     def test_counts_by_status(self, open_store: OpenStore) -> None:
         store = open_store()
         store.insert(execution())
-        store.finish(store.insert(execution(tenant="bob")).query_id, ending())
+        store.finish(store.insert(execution(tenant="bob")).query_id, "p1", ending())
         assert dict(store.count_by_status()) == {QueryStatus.QUEUED: 1, QueryStatus.FINISHED: 1}

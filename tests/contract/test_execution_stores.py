@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.executions import ExecutionStore, SqliteExecutionStore
+from service.executions import ExecutionStore
+from service.sqlite_executions import SqliteExecutionStore
 from tests.contract.execution_store import ExecutionStoreContract, OpenStore
 
 

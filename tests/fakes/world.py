@@ -11,13 +11,13 @@ from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from service.engines.athena import AthenaEngine
 from service.errors import InvalidQuerySyntax
-from service.executions import SqliteExecutionStore
 from service.model import Caller
 from service.ownership import LocalOwnership
 from service.queries import QueryService, QueryServiceSettings
 from service.scheduler import SchedulerLimits
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, PlannedTable, TimeRange
+from service.sqlite_executions import SqliteExecutionStore
 from service.tokens import TokenSigner
 from tests.fakes.aws import FakeAthena, FakeS3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 from service import result_csv
-from service.executions import Plan, SqliteExecutionStore, StoredExecution
+from service.executions import Plan, StoredExecution
 from service.model import QueryExecution, QueryStatus
 from service.ownership import LocalOwnership
 from service.pages import page
 from service.running import QueryRunner, RunOutcome
 from service.scheduler import Scheduler, SchedulerLimits
 from service.spool import Spools, SpoolWriter
+from service.sqlite_executions import SqliteExecutionStore
 from service.tokens import TokenSigner
 from tests.fakes.aws import answer
 from tests.fakes.world import FakeClock, World
@@ -84,6 +86,7 @@ class Process:
     """What one process of the service is made of, as far as running queries goes."""
 
     def __init__(self, world: World, countdown: Countdown | None = None) -> None:
+        self.world = world
         self.store = SqliteExecutionStore(world.folder / "executions.sqlite")
         self.engine = world.engine()
         self.spools = Spools(world.folder / "spool")
@@ -97,7 +100,7 @@ class Process:
             store,
             engine,
             self.spools,
-            owner=self.ownership.owner,
+            ownership=self.ownership,
             clock=world.clock,
             on_end=lambda stored: None,
             plan_again=lambda stored: Plan("SELECT n"),
@@ -240,15 +243,25 @@ def test_a_cancel_after_a_death_stops_what_the_engine_may_run(tmp_path: Path) ->
         world.close()
 
 
+def started_yesterday(process: Process) -> None:
+    """The store says that the engine runs the query, under an id that the engine does not know (any more)."""
+    owner, started_at = process.ownership.owner, process.world.clock()
+    process.store.record_started(QUERY_ID, owner, "engine-of-yesterday", QueryStatus.RUNNING, started_at)
+
+
 def test_an_engine_that_lost_the_query_gets_it_once_more_then_it_fails_honestly(tmp_path: Path) -> None:
     world = World(tmp_path)
     process = Process(world)
     process.store.insert(new_execution(process.ownership.owner, world.clock))
     process.store.claim_start(QUERY_ID, process.ownership.owner)
-    process.store.record_started(QUERY_ID, "engine-of-yesterday", QueryStatus.RUNNING, world.clock())
+    process.store.record_started(
+        QUERY_ID, process.ownership.owner, "engine-of-yesterday", QueryStatus.RUNNING, world.clock()
+    )
     assert process.runner.drive(QUERY_ID) is RunOutcome.AGAIN
     process.store.claim_start(QUERY_ID, process.ownership.owner)
-    process.store.record_started(QUERY_ID, "engine-of-yesterday", QueryStatus.RUNNING, world.clock())
+    process.store.record_started(
+        QUERY_ID, process.ownership.owner, "engine-of-yesterday", QueryStatus.RUNNING, world.clock()
+    )
     assert process.runner.drive(QUERY_ID) is RunOutcome.DONE
     stored = process.store.get(QUERY_ID)
     assert stored is not None
@@ -269,4 +282,51 @@ def test_a_living_process_keeps_its_queries(tmp_path: Path) -> None:
     assert second.scheduler.adopt_abandoned() == 0
     second.scheduler.close()
     second.die()
+    world.close()
+
+
+def test_a_process_that_wakes_up_late_changes_nothing(tmp_path: Path) -> None:
+    """While the first waits for the engine, another adopts the query and fails it; the first then sees it succeed."""
+    world = World(tmp_path)
+    first, second = Process(world), Process(world)
+    first.store.insert(new_execution(first.ownership.owner, world.clock))
+    seen: list[RunOutcome] = []
+
+    def taken_away(operation: str) -> None:
+        if operation == "GetQueryExecution" and not seen:
+            seen.append(RunOutcome.GIVEN_BACK)
+            assert second.store.adopt(QUERY_ID, first.ownership.owner, second.ownership.owner)
+            assert second.store.next_attempt(QUERY_ID, second.ownership.owner, 1) is not None
+
+    world.athena.on_call = taken_away
+    assert first.runner.drive(QUERY_ID) is RunOutcome.GIVEN_BACK
+    stored = second.store.get(QUERY_ID)
+    assert stored is not None
+    assert (stored.execution.status, stored.attempt, stored.owner) == (QueryStatus.QUEUED, 2, second.ownership.owner)
+    second.drive_to_the_end()
+    stored = second.store.get(QUERY_ID)
+    assert stored is not None
+    assert stored.execution.status is QueryStatus.FINISHED
+    assert first.runner.drive(QUERY_ID) is RunOutcome.DONE
+    second.scheduler.close()
+    first.die()
+    second.die()
+    world.close()
+
+
+def test_a_query_that_the_store_kept_without_saying_so_runs_all_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    process = Process(world)
+    process.store.insert(new_execution(process.ownership.owner, world.clock))
+    for _ in range(2):
+        assert process.scheduler.adopt_abandoned() == 0
+    stored = process.store.get(QUERY_ID)
+    deadline = time.monotonic() + 30
+    while stored is not None and not stored.execution.is_terminal:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        stored = process.store.get(QUERY_ID)
+    assert world.athena.started() == ["SELECT n"]
+    process.scheduler.close()
+    process.die()
     world.close()
