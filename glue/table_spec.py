@@ -4,7 +4,8 @@ A `TableSpec` tells the catalogue what to hold (`table_input()` is a whole Glue 
 show (columns with their descriptions: the data dictionary), policy which column is the tenant's and which may not be
 asked for, pruning how late a row may lie, retention how long it stays. The columns of an envelope are shared:
 glue/tables/envelope-<name>.yaml. So are the folders of writers other than Secor: `layout: {writer: firehose}` takes
-those of glue/tables/writer-firehose.yaml, and whatever else the layout says replaces them.
+those of glue/tables/writer-firehose.yaml, and whatever else the layout says replaces them. Fields of the payload
+become typed columns by `raised` (glue.raised_field).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import yaml
 
 from glue.layout import AlternativePath, SecorLayout
 from glue.partition_spec import PartitionScheme, PartitionSpec
+from glue.raised_field import RaisedField
 
 # Glue's rule for names that every engine can read (AWS Glue: lower-case letters, digits, underscore, at most 255).
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
@@ -65,6 +67,8 @@ class TableSpec:
     allowed_clock_skew_minutes: int
     retention_days: int
     archive_days: int | None = None
+    raised: tuple[RaisedField, ...] = ()
+    payload_column: str = "data"
     serde_parameters: Mapping[str, str] = field(default_factory=lambda: _OPENX_SERDE)
 
     @property
@@ -79,10 +83,15 @@ class TableSpec:
         """`s3://bucket/prefix/topic/`: what the catalogue holds."""
         return f"s3://{self.bucket}/{self.layout.topic_prefix(self.topic)}"
 
-    @property
+    @cached_property
+    def data_columns(self) -> tuple[ColumnSpec, ...]:
+        """What the catalogue holds as columns: those of the envelope and its table, then the raised fields."""
+        return self.columns + tuple(ColumnSpec(field.name, field.type, field.description) for field in self.raised)
+
+    @cached_property
     def all_columns(self) -> tuple[ColumnSpec, ...]:
-        """What a query sees: the columns of the data, then the partition keys."""
-        return self.columns + self.partition_keys
+        """What a query sees: the columns of the data, the raised fields, then the partition keys."""
+        return self.data_columns + self.partition_keys
 
     def partition_location(self, partition: PartitionSpec) -> str:
         """The folder of a partition as an S3 URI that ends in a slash."""
@@ -95,7 +104,7 @@ class TableSpec:
         (HIVE_PARTITION_SCHEMA_MISMATCH).
         """
         return {
-            "Columns": [{"Name": c.name, "Type": c.type, "Comment": c.description[:255]} for c in self.columns],
+            "Columns": [{"Name": c.name, "Type": c.type, "Comment": c.description[:255]} for c in self.data_columns],
             "Location": location,
             "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
             "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
@@ -216,6 +225,8 @@ def _from_documents(document: Mapping[str, Any], envelope: Mapping[str, Any], wr
         allowed_clock_skew_minutes=_minutes(merged["allowed_clock_skew_minutes"]),
         retention_days=int(merged["retention_days"]),
         archive_days=merged.get("archive_days"),
+        payload_column=merged.get("payload_column", "data"),
+        raised=tuple(_raised(entry) for entry in document.get("raised", [])),
         serde_parameters={**_OPENX_SERDE, **merged.get("serde_parameters", {})},
     )
     _check(spec)
@@ -252,6 +263,8 @@ def _check(spec: TableSpec) -> None:
         raise InvalidTableSpec(
             f"partition keys {names[-len(spec.partition_keys) :]} are not the layout's {spec.layout.scheme.keys()}"
         )
+    if spec.raised and spec.payload_column not in names:
+        raise InvalidTableSpec(f"fields are raised from {spec.payload_column}, and there is no such column")
     missing = {spec.tenant_column, spec.time_column, spec.arrival_column, *spec.forbidden_columns} - set(names)
     if missing:
         raise InvalidTableSpec(f"no column named {', '.join(sorted(missing))}")
@@ -259,6 +272,12 @@ def _check(spec: TableSpec) -> None:
 
 def _columns(entries: list[Mapping[str, str]]) -> dict[str, ColumnSpec]:
     return {entry["name"]: ColumnSpec(entry["name"], entry["type"], entry["description"]) for entry in entries}
+
+
+def _raised(entry: Mapping[str, Any]) -> RaisedField:
+    path = entry["path"]
+    paths = (path,) if isinstance(path, str) else tuple(path)
+    return RaisedField(entry["name"], entry["type"], paths, entry["description"])
 
 
 def _minutes(value: object) -> int:

@@ -79,6 +79,17 @@ def test_a_new_table_is_a_file(tmp_path: Path) -> None:
         ("description: Clicks of the shop.", "description: [", "clicks.yaml"),
         ("envelope: v0", "envelope: v9", "envelope-v9"),
         ("retention_days: 30", "retention_days: 30\ntenant_column: nobody", "nobody"),
+        ("retention_days: 30", "retention_days: 30\nraised: [{name: a, type: int, path: b, description: c}]", "path"),
+        (
+            "retention_days: 30",
+            "retention_days: 30\nraised: [{name: a, type: in, path: $.b, description: c}]",
+            "no type",
+        ),
+        (
+            "retention_days: 30",
+            "retention_days: 30\nraised: [{name: dt, type: int, path: $.b, description: c}]",
+            "same",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_meant_names_its_file(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -115,3 +126,16 @@ def test_a_table_of_another_database_is_referred_to_with_it() -> None:
     events = load_table_specs()["events"]
     assert events.reference == "events"
     assert replace(events, database="data_hist_v1").reference == "data_hist_v1.events"
+
+
+def test_raised_fields_are_columns_between_the_data_and_the_partition_keys(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[3] / "glue" / "tables" / "envelope-v0.yaml"
+    (tmp_path / "envelope-v0.yaml").write_text(shipped.read_text())
+    raised = "raised:\n  - {name: price, type: 'decimal(9,2)', path: [$.price, $.a.price], description: Price.}\n"
+    (tmp_path / "clicks.yaml").write_text(OWN_TABLE + raised)
+    spec = load_table_specs(tmp_path)["clicks"]
+    assert [column.name for column in spec.all_columns][-4:] == ["basket", "price", "dt", "hr"]
+    assert spec.table_input()["StorageDescriptor"]["Columns"][-1] == {
+        "Name": "price", "Type": "decimal(9,2)", "Comment": "Price."
+    }  # fmt: skip
+    assert spec.raised[0].paths == ("$.price", "$.a.price")
