@@ -121,6 +121,11 @@ def plan_record(plan: Plan) -> Record:
     }
 
 
+def progress_record(status: QueryStatus, statistics: Statistics) -> Record:
+    """The members that change on the way."""
+    return {"status": status.value, "statistics": json_text(asdict(statistics))}
+
+
 def next_attempt_record(attempt: int) -> Record:
     """The members that change when the attempt of this number is put back to be tried once more."""
     return {

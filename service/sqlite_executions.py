@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from threading import RLock
@@ -18,11 +17,11 @@ from service.execution_records import (
     Record,
     ending_record,
     execution_of,
-    json_text,
     microseconds,
     moment_of,
     next_attempt_record,
     plan_record,
+    progress_record,
     record_of,
     spooled_record,
 )
@@ -157,7 +156,7 @@ class SqliteExecutionStore:
     def record_progress(self, query_id: str, owner: str, status: QueryStatus, statistics: Statistics) -> None:
         with self._writing():
             self._changed(
-                {"status": status.value, "statistics": json_text(asdict(statistics))},
+                progress_record(status, statistics),
                 f"query_id = ? AND owner = ? AND {_UNFINISHED}",
                 query_id,
                 owner,
