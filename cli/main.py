@@ -20,6 +20,7 @@ from cli.exit_codes import ExitCode
 from cli.failure import Failure
 from cli.load import load
 from cli.output import say, write_json
+from cli.projection import projection
 from cli.query import query
 from cli.sample import sample
 from cli.serve import serve
@@ -38,6 +39,7 @@ app.command()(query)
 app.command()(load)
 app.command()(sample)
 app.command()(aws)
+tables.app.command()(projection)
 app.add_typer(tables.app, name="tables")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(keys.app, name="keys")

@@ -29,7 +29,9 @@ _UNITS = {
     "MINUTE": "minutes",
     "SECOND": "seconds",
 }
-_NOW = re.compile(r"NOW\s*(?:([+-])\s*(\d+)\s*(YEAR|MONTH|WEEK|DAY|HOUR|MINUTE|SECOND)S?)?", re.IGNORECASE)
+_NOW = re.compile(
+    r"\s*NOW\s*(?:([+-])\s*([0-9]+)\s*(YEAR|MONTH|WEEK|DAY|HOUR|MINUTE|SECOND)S?\s*)?", re.ASCII
+)  # the guide's pattern: capitals only
 _JAVA_LETTERS = {"y": "%Y", "M": "%m", "d": "%d", "H": "%H", "m": "%M", "s": "%S", "S": "%f"}
 
 
@@ -51,6 +53,13 @@ def projected_partitions(
     now: datetime,
 ) -> Iterator[ProjectedPartition]:
     """The partitions that the predicate allows. Raises TrinoError for properties that make no sense."""
+    missing = [key for key in keys if f"projection.{key}.type" not in parameters]
+    if missing:
+        raise TrinoError(
+            "HIVE_INVALID_METADATA",
+            "The table is configured for partition projection, but the following partition columns are missing"
+            f" projection configuration: [{', '.join(missing)}]",
+        )
     candidates = []
     for key, key_type in keys.items():
         allows = _filter_of_one(predicate, key, key_type)
@@ -92,9 +101,9 @@ def _location(template: str | None, root: str, keys: Sequence[str], values: Sequ
 
 def _values(parameters: Mapping[str, str], key: str, predicate: exp.Expr | None, now: datetime) -> list[str]:
     prefix = f"projection.{key}."
-    kind = parameters.get(f"{prefix}type", "").lower()
+    kind = parameters.get(f"{prefix}type", "").strip().lower()
     if kind == "enum":
-        return [value.strip() for value in _required(parameters, f"{prefix}values").split(",")]
+        return _required(parameters, f"{prefix}values").split(",")  # white space is part of a value
     if kind == "integer":
         return _integers(parameters, prefix)
     if kind == "date":
@@ -136,8 +145,15 @@ def _dates(parameters: Mapping[str, str], prefix: str, now: datetime) -> list[st
     ends = _required(parameters, f"{prefix}range").split(",")
     if len(ends) != 2:
         raise TrinoError("HIVE_INVALID_METADATA", f"Table property {prefix}range is not a pair")
-    first, last = (_instant(end.strip(), form, now) for end in ends)
-    unit = parameters.get(f"{prefix}interval.unit", _finest_unit(pattern)).upper().removesuffix("S")
+    first, last = (_instant(end, form, now) for end in ends)
+    given = parameters.get(f"{prefix}interval.unit")
+    finest = _finest_unit(pattern)
+    if given is None and finest not in ("DAY", "MONTH"):
+        raise TrinoError(
+            "HIVE_INVALID_METADATA",
+            f"Table property {prefix}interval.unit needs to be set for dates that are not single days or months",
+        )
+    unit = (finest if given is None else given).strip().upper().removesuffix("S")
     if unit not in _UNITS:
         raise TrinoError("HIVE_INVALID_METADATA", f"Table property {prefix}interval.unit is unknown: {unit}")
     try:
@@ -160,17 +176,18 @@ def _dates(parameters: Mapping[str, str], prefix: str, now: datetime) -> list[st
 
 
 def _instant(text: str, form: str, now: datetime) -> datetime:
+    """One end of the range, as exact as the format tells it (Trino: adjustBoundToDateFormat)."""
     match = _NOW.fullmatch(text)
-    if match is not None:
-        sign, count, unit = match.groups()
-        moment = now.astimezone(UTC).replace(tzinfo=None)
-        if sign is None:
-            return moment
-        shift = relativedelta(**{_UNITS[unit.upper()]: int(count)})  # type: ignore[arg-type]  # as above
-        return moment + shift if sign == "+" else moment - shift
     try:
+        if match is not None:
+            sign, count, unit = match.groups()
+            moment = now.astimezone(UTC).replace(tzinfo=None)
+            if sign is not None:
+                shift = relativedelta(**{_UNITS[unit]: int(count)})  # type: ignore[arg-type]  # as above
+                moment = moment + shift if sign == "+" else moment - shift
+            text = moment.strftime(form)
         return datetime.strptime(text, form)  # noqa: DTZ007 - partition values have no zone
-    except ValueError:
+    except (ValueError, OverflowError):
         raise TrinoError("HIVE_INVALID_METADATA", f"'{text}' is no date of the projection's format") from None
 
 

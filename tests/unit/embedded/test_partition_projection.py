@@ -29,12 +29,14 @@ def k(**properties: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("properties", "expected"),
     [
-        (k(type="enum", values="a, b,c"), ["a", "b", "c"]),
+        (k(type=" Enum ", values="a, b,c"), ["a", " b", "c"]),
         (k(type="integer", range="1,7", interval="3"), ["1", "4", "7"]),
         (k(type="integer", range="8,11", digits="3"), ["008", "009", "010", "011"]),
         (k(type="date", format="yyyy-MM-dd", range="2020-02-28,2020-03-01"), ["2020-02-28", "2020-02-29", "2020-03-01"]),
         (k(type="date", format="yyyy/MM", range="2019/12,2020/02"), ["2019/12", "2020/01", "2020/02"]),
-        (k(type="date", format="yyyy-MM-dd-HH", range="NOW-2HOURS,NOW"), ["2026-11-22-10", "2026-11-22-11", "2026-11-22-12"]),
+        (k(type="date", format="yyyy-MM-dd-HH", range=" NOW - 2 HOURS ,NOW", interval_unit="hours"), ["2026-11-22-10", "2026-11-22-11", "2026-11-22-12"]),
+        (k(type="date", format="yyyy-MM-dd", range="NOW-1DAY,2026-11-22"), ["2026-11-21", "2026-11-22"]),
+        (k(type="date", format="yyyy", range="2024,NOW", interval_unit="YEARS"), ["2024", "2025", "2026"]),
         (k(type="date", format="'day='yyyyMMdd", range="NOW-1DAYS,NOW+1DAYS", interval="1", interval_unit="DAYS"), ["day=20261121", "day=20261122", "day=20261123"]),
     ],
 )  # fmt: skip
@@ -76,6 +78,9 @@ def test_locations() -> None:
         k(type="date", format="QQ", range="NOW,NOW"),
         k(type="date", format="yyyy-MM-dd-HH-mm-ss", range="1900-01-01-00-00-00,NOW"),
         k(type="injected"),
+        k(type="date", format="yyyy-MM-dd", range="now,NOW"),
+        k(type="date", format="yyyy-MM-dd-HH", range="NOW-2HOURS,NOW"),
+        k(type="date", format="yyyy-MM-dd", range="NOW-9999YEARS,NOW"),
     ],
 )
 def test_properties_without_sense_are_refused(properties: dict[str, str]) -> None:
