@@ -16,13 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
-
+from api.engines import DATABASE, open_engine
 from api.exchange import Exchange
 from api.lake import Clock, Lake, open_lake, utc_now
 from api.metrics import Reading
 from api.settings import Settings
-from embedded.athena import Athena
 from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.directory_lock import DirectoryLock
 from embedded.sql.errors import TrinoError
@@ -32,8 +30,8 @@ from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.ledger import PartitionLedger
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
-from service.engine import EngineExecution
-from service.engines.athena import AthenaEngine, failure_from_text
+from service.engines.failures import failure_from_text
+from service.engines.metered import MeteredEngine
 from service.errors import Blame, QueryFailed
 from service.events import LakeEventSink, RequestEvents
 from service.key_store import SqliteKeyStore
@@ -49,7 +47,6 @@ from service.sqlite_executions import SqliteExecutionStore
 from service.tables import table_description
 from service.tokens import TokenSigner, load_or_create_secret
 
-DATABASE = "data_hist"
 EVENTS_TABLE = "events"
 _LOG = logging.getLogger(__name__)
 _ANY_TIME = TimeRange()
@@ -62,7 +59,7 @@ class World:
     lock: DirectoryLock
     lake: Lake
     keys: ApiKeys
-    athena: Any  # the embedded Athena, or boto3's client
+    close_clients: Callable[[], None]  # what the engine was given
     engine: MeteredEngine
     store: SqliteExecutionStore
     query_service: QueryService
@@ -91,7 +88,7 @@ class World:
             self.watch.close()
         if self.request_events is not None:
             self.request_events.close()
-        self.athena.close()
+        self.close_clients()
         self.keys.close()
         self.lake.close()
         self.lock.release()
@@ -173,18 +170,6 @@ class World:
             yield Reading(name, meaning, values, label="table")
 
 
-class MeteredEngine(AthenaEngine):
-    """Athena's engine that adds up what its queries have read."""
-
-    scanned_bytes = 0
-
-    def wait(self, engine_id: str, on_change: Callable[[EngineExecution], None]) -> EngineExecution:
-        """As AthenaEngine.wait."""
-        ended = super().wait(engine_id, on_change)
-        self.scanned_bytes += ended.statistics.data_scanned_bytes or 0
-        return ended
-
-
 class _CannotDescribe(Exception):
     def __init__(self, error: TrinoError, engine_sql: str) -> None:
         super().__init__(str(error))
@@ -237,19 +222,9 @@ def build_world(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, p
 
 
 def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock) -> World:
-    athena: Any
     lake = open_lake(data_dir, settings, clock=clock)
-    if settings.engine == "athena":
-        athena, slowest_poll_seconds = boto3.client("athena"), 1.0
-    else:
-        athena, slowest_poll_seconds = _embedded_athena(lake, settings, clock), 0.25
-    engine = MeteredEngine(
-        athena,
-        lake.s3,
-        database=DATABASE,
-        output_location=settings.output_location,
-        slowest_poll_seconds=slowest_poll_seconds,
-    )
+    opened = open_engine(lake, settings, clock=clock)
+    engine = MeteredEngine(opened.engine)
     keys = ApiKeys(SqliteKeyStore(data_dir / "keys.sqlite"), clock=clock)
     store = SqliteExecutionStore(data_dir / "executions.sqlite")
     limits = SchedulerLimits(
@@ -274,7 +249,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
     watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
-    return World(lock, lake, keys, athena, engine, store, query_service, request_events, watch, settings)
+    return World(lock, lake, keys, opened.close_clients, engine, store, query_service, request_events, watch, settings)
 
 
 def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:
@@ -308,19 +283,6 @@ def _log_foreign(report: TrackingReport) -> None:
         _LOG.warning("foreign object in the lake: %s: %s", key, reason)
     for failure in report.failed:
         _LOG.warning("object not registered: %s: %s: %s", failure.change.key, failure.code, failure.message)
-
-
-def _embedded_athena(lake: Lake, settings: Settings, clock: Clock) -> Athena:
-    return Athena(
-        glue=lake.glue,
-        s3=lake.s3,
-        path=lake.data_dir / "athena.sqlite",
-        temporary_directory=lake.data_dir / "temporary",
-        clock=clock,
-        max_concurrent_queries=settings.max_concurrent_queries,
-        memory_limit=settings.engine_memory,
-        lake_root=(lake.data_dir / "s3").resolve(),
-    )
 
 
 def _size_bytes(folder: Path) -> int:

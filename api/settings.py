@@ -73,6 +73,12 @@ def _s3_location(text: str) -> str:
     return text
 
 
+def _work_group(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,128}", text):  # Athena API reference, WorkGroupName
+        raise ValueError("must be the name of a work group")
+    return text
+
+
 def _memory(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", text):
         raise ValueError("must be a size with its unit, such as 512MB or 2GB")
@@ -123,6 +129,35 @@ class Settings:
     output_location: str = field(
         default="s3://data-hist-results/",
         metadata=_about(_s3_location, "where the engine writes result objects; nobody else should read there"),
+    )
+    output_location_operator: str | None = field(
+        default=None,
+        metadata=_about(
+            _s3_location,
+            "where the results of callers that see all tenants go; without it where all go (`athena`)",
+            shown="",
+        ),
+    )
+    athena_work_group: str | None = field(
+        default=None,
+        metadata=_about(
+            _work_group, "work group in which queries run (`athena`); without it the account's `primary`", shown=""
+        ),
+    )
+    athena_work_group_operator: str | None = field(
+        default=None,
+        metadata=_about(
+            _work_group, "work group of callers that see all tenants (`athena`); without it that of all", shown=""
+        ),
+    )
+    managed_results: bool = field(
+        default=False,
+        metadata=_about(
+            _switch,
+            "results stay where the work group keeps them (its own location, or Athena's managed results) and"
+            " DATA_HIST_OUTPUT_LOCATION is not sent (`athena`)",
+            shown="off",
+        ),
     )
     max_concurrent_queries: int = field(
         default=4,
@@ -221,7 +256,7 @@ def documented_settings() -> list[tuple[str, str, str]]:
     return [
         (
             PREFIX + setting.name.upper(),
-            setting.metadata["shown"] or str(setting.default),
+            str(setting.default) if setting.metadata["shown"] is None else setting.metadata["shown"],
             setting.metadata["meaning"],
         )
         for setting in dataclasses.fields(Settings)

@@ -27,6 +27,22 @@ class EngineClosed(Exception):
 
 
 @dataclass(frozen=True)
+class StartContext:
+    """For whom a statement is started, and what they accept.
+
+    `tenant` is told to engines that can label their queries. `is_operator` chooses among work groups.
+    `accepted_age_minutes`: a result that the engine made so long ago for the same statement will do; None: none will.
+    """
+
+    tenant: str = ""
+    is_operator: bool = False
+    accepted_age_minutes: int | None = None
+
+
+NOBODY = StartContext()
+
+
+@dataclass(frozen=True)
 class EngineExecution:
     """One execution as the engine tells it. `failure` is set when FAILED; `reason` is the engine's own word, if any.
 
@@ -66,8 +82,8 @@ class Engine(Protocol):
         """The engine's name, kept with each execution."""
         ...
 
-    def start(self, sql: str, *, token: str) -> str:
-        """Starts `sql` and returns the engine_id. The same token gives the same execution, however often it is said.
+    def start(self, sql: str, *, token: str, context: StartContext = NOBODY) -> str:
+        """Starts `sql` and returns the engine_id. A token runs its statement at most once, however often it is said.
 
         Raises EngineBusy, QueryFailed (the engine refused the statement).
         """
@@ -76,7 +92,7 @@ class Engine(Protocol):
     def wait(self, engine_id: str, on_change: Callable[[EngineExecution], None]) -> EngineExecution:
         """Blocks until the execution is terminal; `on_change` hears of each change of state before that.
 
-        Raises EngineExecutionLost, EngineClosed.
+        Raises EngineExecutionLost, EngineClosed, EngineBusy (it was refused for want of room before it began).
         """
         ...
 
@@ -101,10 +117,12 @@ class Engine(Protocol):
         """
         ...
 
-    def delete_result(self, location: str) -> None:
-        """Deletes the result's objects (with their metadata) from storage; what is gone already is no error."""
+    def delete_result(self, engine_id: str, location: str) -> None:
+        """Deletes the objects that this execution wrote (with their metadata) from storage; what is gone already is no
+        error, and a result that was reused from another execution stays.
+        """
         ...
 
     def close(self) -> None:
-        """Ends all waiting with EngineClosed; executions go on."""
+        """Ends all waiting with EngineClosed; executions go on where the engine can be asked for them again."""
         ...

@@ -190,6 +190,7 @@ class QueryService:
         self._endings: OrderedDict[str, StoredExecution] = OrderedDict()
         self._endings_lock = threading.Lock()
         self._spooling_again: set[str] = set()
+        self._lost_results: dict[str, QueryFailed] = {}
 
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished and starts the upkeep (adoption, retention)."""
@@ -714,8 +715,14 @@ class QueryService:
             raise
 
     def _spool_again_soon(self, stored: StoredExecution) -> None:
-        """Sees to it that a spool whose writer is gone is written again; does nothing while somebody writes it."""
+        """Sees to it that a spool whose writer is gone is written again; does nothing while somebody writes it.
+
+        Raises QueryFailed when it was tried, and the engine's result is gone.
+        """
         with self._endings_lock:
+            lost = self._lost_results.get(stored.query_id)
+            if lost is not None:
+                raise QueryFailed(lost.failure, query_id=stored.query_id) from lost
             if stored.query_id in self._spooling_again or self._is_closing.is_set():
                 return
             self._spooling_again.add(stored.query_id)
@@ -727,6 +734,11 @@ class QueryService:
                 self._runner.spool_again(query_id)
         except SpoolBusy:
             pass
+        except QueryFailed as error:
+            _LOG.warning("the result of query %s is gone: %s", query_id, error)
+            if not error.failure.retryable:
+                with self._endings_lock:
+                    self._lost_results[query_id] = error
         except Exception:
             _LOG.exception("the result of query %s could not be spooled again", query_id)
         finally:

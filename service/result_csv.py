@@ -81,13 +81,17 @@ def _batches(
 
 
 class _Rows(io.RawIOBase):
-    """The stream without its header row (whose names may hold anything), and with a newline after its last row."""
+    """The stream without its header row (whose names may hold anything), and with a newline after its last row.
+
+    Raises ResultUnreadable when it ends inside quotes: half a value is not the whole one.
+    """
 
     def __init__(self, stream: ByteStream) -> None:
         super().__init__()
         self._stream = stream
         self._kept = b""
         self._last = b"\n"
+        self._is_quoted = False
         self._is_header_skipped = False
         self._is_ended = False
 
@@ -104,7 +108,10 @@ class _Rows(io.RawIOBase):
             data = b"" if self._is_ended else self._stream.read(size)
         if data:
             self._last = data[-1:]
+            self._is_quoted ^= data.count(b'"') % 2 == 1
             return data
+        if self._is_quoted:
+            raise ResultUnreadable("the result object ends in the middle of a value")
         is_first_end, self._is_ended = not self._is_ended, True
         # the reader takes a last row without a newline for one that goes on
         return b"\n" if is_first_end and self._last != b"\n" else b""

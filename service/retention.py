@@ -61,8 +61,8 @@ class RetentionSweeper:
             for stored in expired:
                 try:
                     self._spools.delete(stored.query_id)
-                    if stored.result_location is not None:
-                        self._engine.delete_result(stored.result_location)
+                    if stored.result_location is not None and stored.engine_id is not None:
+                        self._engine.delete_result(stored.engine_id, stored.result_location)
                 except (OSError, ServiceError) as error:
                     _LOG.warning("the result of query %s could not be deleted: %s", stored.query_id, error)
                     failed.append((stored.query_id, str(error)))

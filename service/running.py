@@ -30,6 +30,7 @@ from service.engine import (
     EngineExecution,
     EngineExecutionLost,
     MalformedRows,
+    StartContext,
 )
 from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure, StatementError, StoreUnavailable
 from service.executions import Ending, ExecutionStore, Plan, StoredExecution
@@ -100,10 +101,12 @@ class QueryRunner:
         self._on_end = on_end
         self._plan_again = plan_again
         self._maximum_attempts = maximum_attempts
+        self._unavailable: dict[str, str] = {}
         self.is_stopping = Event()
 
     def drive(self, query_id: str) -> RunOutcome:
         """Takes one query as far as it goes now."""
+        self._unavailable.pop(query_id, None)
         try:
             stored = self._store.get(query_id)
             if stored is None or stored.execution.is_terminal or stored.owner != self._ownership.owner:
@@ -127,6 +130,7 @@ class QueryRunner:
         except EngineUnavailable as error:
             # not released: nobody knows whether the engine heard us; the same token will tell
             _LOG.warning("engine unavailable for query %s: %s", query_id, error)
+            self._unavailable[query_id] = error.detail
             return RunOutcome.UNAVAILABLE
         except (EngineClosed, _Stopping):
             return RunOutcome.GIVEN_BACK
@@ -152,8 +156,10 @@ class QueryRunner:
         self._engine.close()
 
     def give_up(self, query_id: str, detail: str) -> None:
-        """Fails a query whose engine stayed away for too long."""
+        """Fails a query whose engine stayed away for too long; the failure says what the engine's trouble was."""
         stored = self._store.get(query_id)
+        trouble = self._unavailable.pop(query_id, None)
+        detail = detail if trouble is None else f"{detail}: {trouble}"
         if stored is not None:
             with suppress(_OwnershipLost):
                 self._failed(stored, QueryFailure("EngineUnavailable", detail, Blame.ENGINE, retryable=True))
@@ -188,6 +194,11 @@ class QueryRunner:
         except EngineExecutionLost:
             detail = "the engine lost this query, perhaps because it was restarted"
             return self._failed_attempt(stored, QueryFailure("EngineLostQuery", detail, Blame.ENGINE, retryable=True))
+        except EngineBusy:  # refused for want of room after it was taken: it waits with us, and is begun anew
+            if self._store.next_attempt(stored.query_id, self._owner(stored), stored.attempt) is not None:
+                return RunOutcome.BUSY
+            detail = "the engine has no room"  # it is to be cancelled, or is another's by now
+            return self._failed(stored, QueryFailure("QueryFailed", detail, Blame.ENGINE, retryable=True))
         if ended.status is QueryStatus.FAILED:
             failure = ended.failure or QueryFailure("QueryFailed", "the engine gave no reason", Blame.ENGINE)
             return self._failed_attempt(stored, failure, ended)
@@ -208,7 +219,7 @@ class QueryRunner:
             if current is None or current.execution.is_terminal or not current.is_starting:
                 return None
         owner = self._owner(stored)
-        engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token)
+        engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token, context=_start_context(stored))
         started = self._store.record_started(query_id, owner, engine_id, QueryStatus.QUEUED, self._clock())
         if started.execution.is_terminal:
             return None
@@ -364,9 +375,9 @@ class QueryRunner:
         if after.execution.status is not QueryStatus.FINISHED:
             self._spools.delete(stored.query_id)
             location = after.result_location or ending.result_location
-            if location is not None:
+            if location is not None and after.engine_id is not None:
                 with suppress(EngineUnavailable):  # the retention sweeper tries again when the execution expires
-                    self._engine.delete_result(location)
+                    self._engine.delete_result(after.engine_id, location)
         self._on_end(after)
         return after.execution.status is ending.status
 
@@ -380,6 +391,11 @@ class QueryRunner:
         after = self._store.record_spooled(query_id, writer.row_count, writer.size_bytes)
         if after is not None:
             self._on_end(after)
+
+
+def _start_context(stored: StoredExecution) -> StartContext:
+    inputs = stored.plan_inputs
+    return StartContext(stored.execution.tenant, is_operator=inputs is not None and inputs.customers is None)
 
 
 def output_columns(told: Sequence[OutputColumn], stored: StoredExecution) -> tuple[OutputColumn, ...]:

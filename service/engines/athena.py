@@ -1,44 +1,50 @@
 """The Athena engine: boto3's Athena and S3 clients (or the embedded objects of the same shape) behind
 service.engine.Engine.
 
-    start    StartQueryExecution with a ClientRequestToken: saying it twice starts once
-    wait     GetQueryExecution, or BatchGetQueryExecution when several are due; fast at first (a result that takes 20
-    ms is seen
-             after 25), then slower with jitter, at most once a second
-    result   the CSV object in S3, streamed. GetQueryResults only for statements whose output is not CSV (SHOW,
-    DESCRIBE, EXPLAIN)
+    start    StartQueryExecution with a ClientRequestToken: saying it twice starts once; in the work group of the
+             caller's class
+    wait     GetQueryExecution, or BatchGetQueryExecution when several are due, in one thread (service.engines.polling)
+    stop     StopQueryExecution; only the terminal state that `wait` sees proves it
+    result   the CSV object in S3, streamed and resumed (service.engines.result_objects). GetQueryResults where there is
+             no such object (SHOW, DESCRIBE, EXPLAIN; managed query results) or where it may not be read
 
-Athena's own concurrency limit is EngineBusy, so the query waits in our queue; ThrottlingException is waited out with
-jitter; the rest is told by blame. Errors of a FAILED query keep Athena's three fields and Trino's name and place.
+Athena's own concurrency limit is EngineBusy, so the query waits in our queue; throttling, 5xx and broken connections
+are waited out with jitter (service.engines.aws_calls); the rest is told by blame, and what is the operator's to mend is
+told without AWS's words (service.engines.aws_troubles). Errors of a FAILED query keep Athena's three fields and Trino's
+name and place.
 """
 
 from __future__ import annotations
 
-import csv
-import heapq
-import io
+import logging
 import random
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from service.encoding import base_type
 from service.engine import (
+    NOBODY,
     ByteStream,
     EngineBusy,
-    EngineClosed,
     EngineExecution,
-    EngineExecutionLost,
     MalformedRows,
+    StartContext,
 )
-from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure
+from service.engines.aws_calls import AwsCallFailed, AwsCalls
+from service.engines.aws_troubles import TroubleKind, is_passing, trouble_of
+from service.engines.failures import failure_from_text
+from service.engines.polling import Poller
+from service.engines.result_csv_lines import ByteChunks, csv_line
+from service.engines.result_objects import ResultDenied, ResultObjects
+from service.errors import Blame, QueryFailed, QueryFailure
 from service.model import OutputColumn, QueryStatus, QueryWarning, Statistics
+
+_LOG = logging.getLogger(__name__)
 
 _STATUS_BY_STATE = {
     "QUEUED": QueryStatus.QUEUED,
@@ -47,30 +53,33 @@ _STATUS_BY_STATE = {
     "FAILED": QueryStatus.FAILED,
     "CANCELLED": QueryStatus.CANCELLED,
 }
-_CODE_BY_ENGINE_NAME = {
-    "SYNTAX_ERROR": "InvalidQuerySyntax",
-    "COLUMN_NOT_FOUND": "ColumnNotFound",
-    "TABLE_NOT_FOUND": "TableNotFound",
-    "SCHEMA_NOT_FOUND": "TableNotFound",
-    "CATALOG_NOT_FOUND": "TableNotFound",
-    "FUNCTION_NOT_FOUND": "FunctionNotFound",
-    "TYPE_MISMATCH": "TypeMismatch",
-}
 _BLAME_BY_CATEGORY = {1: Blame.ENGINE, 2: Blame.USER, 3: Blame.ENGINE}
 """AthenaError.ErrorCategory: 1 system, 2 user, 3 other (Athena API reference)."""
 
-_ENGINE_NAME = re.compile(r"(?:FAILED: )?((?!FAILED:)[A-Z][A-Z0-9_]{3,}): ")
-_PLACE = re.compile(r"line (\d+):(\d+): ")
-_BATCH_SIZE = 50
-"""BatchGetQueryExecution takes at most 50 ids (Athena API reference)."""
+_ABOUT_THE_SQL = re.compile(r"line \d+:\d+: |Queries of this type are not supported|Query string is too long")
+_ROWS_PER_CALL = 1000
+"""GetQueryResults gives at most 1000 rows, the header of a SELECT among them (Athena API reference)."""
 
-_THROTTLED = frozenset({"ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"})
 _SAMPLED_WARNINGS = 20
 
 
+@dataclass(frozen=True)
+class WorkGroup:
+    """Where the queries of one class of callers run and leave their results.
+
+    `name` None is the account's `primary`. `output_location` is the s3 URI under which Athena writes; None leaves it to
+    the work group: its own location, or results that Athena manages (then they are read by calls).
+    """
+
+    name: str | None = None
+    output_location: str | None = None
+
+
 class AthenaEngine:
-    """See the module. `output_location` is the s3 URI under which Athena writes results; None leaves it to the work
-    group.
+    """See the module. `operators` is the work group of callers that see all tenants, when they have one of their own.
+
+    `attempts` is how often a call is said while its trouble may pass; `patience_seconds` how long an execution is
+    waited for that cannot be asked for.
     """
 
     name = "athena"
@@ -81,67 +90,75 @@ class AthenaEngine:
         s3: Any,
         *,
         database: str,
-        output_location: str | None,
-        work_group: str | None = None,
+        work_group: WorkGroup,
+        operators: WorkGroup | None = None,
         catalog: str | None = None,
         first_poll_seconds: float = 0.001,
         slowest_poll_seconds: float = 1.0,
         patience_seconds: float = 900.0,
+        attempts: int = 6,
         randomness: Callable[[], float] = random.random,
     ) -> None:
         self._athena = athena
-        self._s3 = s3
         self._context = {"Database": database} | ({"Catalog": catalog} if catalog else {})
-        self._output_location = output_location
         self._work_group = work_group
-        self._randomness = randomness
-        self._poller = _Poller(
+        self._operators = operators or work_group
+        self._is_closed = threading.Event()
+        self._call = AwsCalls(attempts=attempts, sleep=self._is_closed.wait)
+        self._objects = ResultObjects(s3, engine=self.name, calls=self._call)
+        self._poller = Poller(
             self._fetch,
             first_poll_seconds=first_poll_seconds,
             slowest_poll_seconds=slowest_poll_seconds,
             patience_seconds=patience_seconds,
             randomness=randomness,
+            engine=self.name,
         )
         tell_us = getattr(athena, "when_ended", None)
         if tell_us is not None:  # the embedded Athena; AWS's is asked when the next poll is due
             tell_us(self._poller.hurry)
 
-    def start(self, sql: str, *, token: str) -> str:
+    def start(self, sql: str, *, token: str, context: StartContext = NOBODY) -> str:
+        """As Engine.start. `accepted_age_minutes` is Athena's own result reuse (ResultReuseByAgeConfiguration)."""
+        group = self._operators if context.is_operator else self._work_group
         arguments: dict[str, Any] = {
             "QueryString": sql,
             "ClientRequestToken": token,
             "QueryExecutionContext": self._context,
         }
-        if self._output_location is not None:
-            arguments["ResultConfiguration"] = {"OutputLocation": self._output_location}
-        if self._work_group is not None:
-            arguments["WorkGroup"] = self._work_group
+        if group.output_location is not None:
+            arguments["ResultConfiguration"] = {"OutputLocation": group.output_location}
+        if group.name is not None:
+            arguments["WorkGroup"] = group.name
+        if context.accepted_age_minutes is not None:
+            by_age = {"Enabled": True, "MaxAgeInMinutes": context.accepted_age_minutes}
+            arguments["ResultReuseConfiguration"] = {"ResultReuseByAgeConfiguration": by_age}
         try:
-            engine_id: str = self._athena.start_query_execution(**arguments)["QueryExecutionId"]
-        except ClientError as error:
-            raise self._refusal(error) from error
-        except BotoCoreError as error:
-            raise self._unavailable(error) from error
+            engine_id: str = self._call(self._athena.start_query_execution, **arguments)["QueryExecutionId"]
+        except AwsCallFailed as failed:
+            raise self._refusal(failed) from failed
         return engine_id
 
     def wait(self, engine_id: str, on_change: Callable[[EngineExecution], None]) -> EngineExecution:
+        """As Engine.wait."""
         return self._poller.wait(engine_id, on_change)
 
     def stop(self, engine_id: str) -> None:
+        """As Engine.stop; whoever waits for it asks at once."""
         try:
-            self._athena.stop_query_execution(QueryExecutionId=engine_id)
-        except ClientError as error:
-            if _error_code(error) == "InvalidRequestException":
+            self._call(self._athena.stop_query_execution, QueryExecutionId=engine_id)
+        except AwsCallFailed as failed:
+            if failed.trouble.code == "InvalidRequestException":
                 return  # it has ended, or is not known (any more): there is nothing to stop
-            raise self._unavailable(error) from error
-        except BotoCoreError as error:
-            raise self._unavailable(error) from error
+            raise failed.as_unavailable(self.name) from failed
+        self._poller.hurry(engine_id)
 
     def columns(self, engine_id: str) -> tuple[OutputColumn, ...]:
-        answer = self._called(self._athena.get_query_results, QueryExecutionId=engine_id, MaxResults=1)
-        return _output_columns(answer)
+        """As Engine.columns."""
+        return _output_columns(self._asked(self._athena.get_query_results, QueryExecutionId=engine_id, MaxResults=1))
 
     def malformed_rows(self, engine_id: str) -> MalformedRows:
+        """As Engine.malformed_rows."""
         tell = getattr(self._athena, "malformed_rows", None)
         if tell is None:  # AWS's Athena skips malformed rows (or fails) without telling
             return MalformedRows()
@@ -153,47 +170,33 @@ class AthenaEngine:
         return MalformedRows(told.count, warnings, bool(told.truncated) or told.count > len(warnings))
 
     def open_result(self, engine_id: str, location: str | None) -> ByteStream:
+        """As Engine.open_result."""
         if location is None or not location.endswith(".csv"):
-            return io.BytesIO(self._result_by_calls(engine_id))
-        bucket, key = _bucket_and_key(location)
+            return ByteChunks(self._result_by_calls(engine_id))
         try:
-            body: ByteStream = self._s3.get_object(Bucket=bucket, Key=key)["Body"]
-        except ClientError as error:
-            if _error_code(error) in ("NoSuchKey", "NoSuchBucket", "404", "NotFound"):
-                failure = QueryFailure("ResultLost", "the result object is no longer in storage", Blame.SERVICE)
-                raise QueryFailed(failure) from error
-            raise self._unavailable(error) from error
-        except BotoCoreError as error:
-            raise self._unavailable(error) from error
-        return body
+            return self._objects.open(location)
+        except ResultDenied as denied:
+            _LOG.warning("the result of %s is read by calls, since its object may not be read: %s", engine_id, denied)
+            return ByteChunks(self._result_by_calls(engine_id))
 
-    def delete_result(self, location: str) -> None:
-        bucket, key = _bucket_and_key(location)
-        stem = key.removesuffix(".csv").removesuffix(".txt")
-        keys = dict.fromkeys((key, f"{key}.metadata", f"{stem}.metadata"))
-        for name in keys:  # one by one: DeleteObject succeeds for what is not there, and needs no permission to list
-            with suppress(_Missing):
-                self._called(self._s3.delete_object, Bucket=bucket, Key=name)
+    def delete_result(self, engine_id: str, location: str) -> None:
+        """As Engine.delete_result. What Athena manages it deletes by itself, a day after the query."""
+        if engine_id not in location:
+            return  # a reused result: the object belongs to the execution that made it
+        stem = location.removesuffix(".csv").removesuffix(".txt")
+        self._objects.delete(list(dict.fromkeys((location, f"{location}.metadata", f"{stem}.metadata"))))
 
     def close(self) -> None:
+        """As Engine.close."""
+        self._is_closed.set()
         self._poller.close()
 
-    def _called(self, method: Callable[..., Any], **arguments: Any) -> Any:
-        """The answer of a call, tried again with jitter while the service throttles. Raises EngineUnavailable."""
-        delay_seconds = 0.05
-        while True:
-            try:
-                return method(**arguments)
-            except ClientError as error:
-                code = _error_code(error)
-                if code in ("NoSuchKey", "NoSuchBucket"):
-                    raise _Missing from error
-                if code not in _THROTTLED or delay_seconds > 5:
-                    raise self._unavailable(error) from error
-            except BotoCoreError as error:
-                raise self._unavailable(error) from error
-            time.sleep(delay_seconds * (0.5 + self._randomness()))
-            delay_seconds *= 2
+    def _asked(self, method: Callable[..., Any], **arguments: Any) -> Any:
+        """The answer of a call. Raises EngineUnavailable."""
+        try:
+            return self._call(method, **arguments)
+        except AwsCallFailed as failed:
+            raise failed.as_unavailable(self.name) from failed
 
     def _fetch(self, engine_ids: Sequence[str]) -> Mapping[str, EngineExecution | None]:
         """The executions as they are; None for one that Athena does not know. Raises ClientError, BotoCoreError."""
@@ -201,7 +204,7 @@ class AthenaEngine:
             try:
                 answer = self._athena.get_query_execution(QueryExecutionId=engine_ids[0])
             except ClientError as error:
-                if _error_code(error) == "InvalidRequestException":
+                if trouble_of(error).code == "InvalidRequestException":
                     return {engine_ids[0]: None}
                 raise
             return {engine_ids[0]: _engine_execution(answer["QueryExecution"])}
@@ -209,87 +212,54 @@ class AthenaEngine:
         found: dict[str, EngineExecution | None] = dict.fromkeys(
             item["QueryExecutionId"]
             for item in answer.get("UnprocessedQueryExecutionIds", ())
-            if item.get("ErrorCode") not in _THROTTLED
+            if not is_passing(str(item.get("ErrorCode", "")))
         )
         for item in answer.get("QueryExecutions", ()):
             found[item["QueryExecutionId"]] = _engine_execution(item)
         return found
 
-    def _result_by_calls(self, engine_id: str) -> bytes:
-        """The rows of a result that is not CSV in storage (SHOW, DESCRIBE, EXPLAIN), as CSV of Athena's shape."""
-        first = self._called(self._athena.get_query_results, QueryExecutionId=engine_id, MaxResults=1000)
-        labels = [column.name for column in _output_columns(first)]
-        lines = io.StringIO()
-        write = csv.writer(lines, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
-        write(labels)
-        answer = first
+    def _result_by_calls(self, engine_id: str) -> Iterator[bytes]:
+        """The result as CSV of Athena's shape, a chunk for each page of GetQueryResults."""
+        execution = self._asked(self._athena.get_query_execution, QueryExecutionId=engine_id)["QueryExecution"]
+        ask = {"QueryExecutionId": engine_id, "MaxResults": _ROWS_PER_CALL}
+        answer = self._asked(self._athena.get_query_results, **ask)
+        labels = [column.name for column in _output_columns(answer)]
+        yield csv_line(labels)
+        rows = _rows(answer, len(labels))
+        if execution.get("StatementType") == "DML" and rows[:1] == [labels]:
+            rows = rows[1:]  # the first page of a SELECT begins with its header
         while True:
-            for row in answer["ResultSet"]["Rows"]:
-                values = [item.get("VarCharValue") for item in row.get("Data", ())]
-                if len(values) == 1 < len(labels) and values[0] is not None:
-                    values = [
-                        part.strip() for part in values[0].split("\t")
-                    ]  # DESCRIBE: one cell, padded, tab separated
-                values = (values + [None] * len(labels))[: len(labels)]
-                if answer is first and values == labels:
-                    continue
-                lines.write(",".join("" if v is None else '"' + v.replace('"', '""') + '"' for v in values) + "\n")
+            yield b"".join(map(csv_line, rows))
             token = answer.get("NextToken")
             if token is None:
-                return lines.getvalue().encode()
-            answer = self._called(
-                self._athena.get_query_results, QueryExecutionId=engine_id, MaxResults=1000, NextToken=token
-            )
+                return
+            answer = self._asked(self._athena.get_query_results, NextToken=token, **ask)
+            rows = _rows(answer, len(labels))
 
-    def _refusal(self, error: ClientError) -> Exception:
+    def _refusal(self, failed: AwsCallFailed) -> Exception:
         """What a refused StartQueryExecution means."""
-        code, message = _error_code(error), _error_message(error)
-        if code == "TooManyRequestsException" or code in _THROTTLED:
-            return EngineBusy(message)
-        if code == "InvalidRequestException":
-            if "Idempotent parameters do not match" in message:
-                failure = QueryFailure("QueryFailed", message, Blame.SERVICE)
-            else:
-                failure = failure_from_text(message, Blame.USER, default_code="InvalidQuerySyntax")
-            return QueryFailed(failure)
-        return self._unavailable(error)
-
-    def _unavailable(self, error: Exception) -> EngineUnavailable:
-        return EngineUnavailable(f"Athena or its storage cannot be used: {error}", engine=self.name)
+        kind, code = failed.trouble.kind, failed.trouble.code
+        if kind in (TroubleKind.CONCURRENCY, TroubleKind.THROTTLED):
+            return EngineBusy(failed.message)
+        if code != "InvalidRequestException":
+            return failed.as_unavailable(self.name)
+        is_about_sql = getattr(failed.error, "response", {}).get("AthenaErrorCode") == "MALFORMED_QUERY"
+        if is_about_sql or _ABOUT_THE_SQL.match(failed.message):
+            return QueryFailed(failure_from_text(failed.message, Blame.USER, default_code="InvalidQuerySyntax"))
+        _LOG.error("Athena refuses to start a query: %s", failed)
+        detail = f"Athena does not start queries as the service is configured: {failed.trouble.sentence}"
+        return QueryFailed(QueryFailure("QueryFailed", detail, Blame.SERVICE))
 
 
-class _Missing(Exception):
-    pass
-
-
-def failure_from_text(
-    text: str,
-    blame: Blame,
-    *,
-    default_code: str = "QueryFailed",
-    retryable: bool = False,
-    error_category: int | None = None,
-    error_type: int | None = None,
-) -> QueryFailure:
-    """A failure from the engine's words: `COLUMN_NOT_FOUND: line 3:7: Column 'x' cannot be resolved`.
-
-    `line` and `column` are the engine's: they point into the SQL that the engine got.
-    """
-    name_match = _ENGINE_NAME.match(text)
-    name = name_match[1] if name_match else None
-    place = _PLACE.search(text[name_match.end() if name_match else 0 :])
-    code = default_code if name is None else _CODE_BY_ENGINE_NAME.get(name, "QueryFailed")
-    return QueryFailure(
-        code=code,
-        detail=text[name_match.end() if name_match else 0 :],
-        blame=blame,
-        retryable=retryable,
-        line=int(place[1]) if place else None,
-        column=int(place[2]) if place else None,
-        engine_error_name=name,
-        error_category=error_category,
-        error_type=error_type,
-    )
+def _rows(answer: Mapping[str, Any], column_count: int) -> list[list[str | None]]:
+    """The rows of a page of GetQueryResults, each with a text (None: null) for every column."""
+    rows = []
+    for row in answer["ResultSet"]["Rows"]:
+        values = [item.get("VarCharValue") for item in row.get("Data", ())]
+        if len(values) == 1 < column_count and values[0] is not None:
+            values = [part.strip() for part in values[0].split("\t")]  # DESCRIBE: one cell, padded, tab separated
+        rows.append((values + [None] * column_count)[:column_count])
+    return rows
 
 
 def _engine_execution(item: Mapping[str, Any]) -> EngineExecution:
@@ -349,183 +319,3 @@ def _type_text(information: Mapping[str, Any]) -> str:
         first, _, rest = name.partition(" ")
         return f"{first}({precision or 3}){' ' if rest else ''}{rest}"
     return "real" if name == "float" else name
-
-
-def _bucket_and_key(location: str) -> tuple[str, str]:
-    parts = urlsplit(location, allow_fragments=False)
-    return parts.netloc, parts.path.removeprefix("/")
-
-
-def _error_code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _error_message(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Message", error))
-
-
-class _Watch:
-    """One execution that somebody waits for."""
-
-    def __init__(self, engine_id: str, on_change: Callable[[EngineExecution], None], delay_seconds: float) -> None:
-        self.engine_id = engine_id
-        self.on_change = on_change
-        self.delay_seconds = delay_seconds
-        self.is_done = threading.Event()
-        self.last: EngineExecution | None = None
-        self.problem: Exception | None = None
-        self.failing_since: float | None = None
-        self.is_hurried = False
-
-
-class _Poller:
-    """Asks for all watched executions in one thread, those due together in one call."""
-
-    def __init__(
-        self,
-        fetch: Callable[[Sequence[str]], Mapping[str, EngineExecution | None]],
-        *,
-        first_poll_seconds: float,
-        slowest_poll_seconds: float,
-        patience_seconds: float,
-        randomness: Callable[[], float],
-    ) -> None:
-        self._fetch = fetch
-        self._first_poll_seconds = first_poll_seconds
-        self._slowest_poll_seconds = slowest_poll_seconds
-        self._patience_seconds = patience_seconds
-        self._randomness = randomness
-        self._changed = threading.Condition()
-        self._due: list[tuple[float, int, _Watch]] = []
-        self._asked: Sequence[_Watch] = ()
-        self._number = 0
-        self._is_closed = False
-        self._thread: threading.Thread | None = None
-
-    def wait(self, engine_id: str, on_change: Callable[[EngineExecution], None]) -> EngineExecution:
-        watch = _Watch(engine_id, on_change, self._first_poll_seconds)
-        with self._changed:
-            if self._is_closed:
-                raise EngineClosed
-            self._push(watch, time.monotonic() + watch.delay_seconds)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="athena-poller", daemon=True)
-                self._thread.start()
-            self._changed.notify()
-        watch.is_done.wait()
-        if watch.problem is not None:
-            raise watch.problem
-        if watch.last is None:
-            raise EngineExecutionLost(engine_id)
-        return watch.last
-
-    def hurry(self, engine_id: str) -> None:
-        """There is news of this execution: asks now, and not when it is due."""
-        with self._changed:
-            for watch in self._asked:  # what is being answered may be older than the news
-                watch.is_hurried |= watch.engine_id == engine_id
-            for index, (_, number, watch) in enumerate(self._due):
-                if watch.engine_id == engine_id:
-                    self._due[index] = (0.0, number, watch)
-                    heapq.heapify(self._due)
-                    self._changed.notify()
-                    return
-
-    def close(self) -> None:
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
-            thread = self._thread
-        if thread is not None:
-            thread.join()
-
-    def _push(self, watch: _Watch, due: float) -> None:
-        self._number += 1
-        heapq.heappush(self._due, (due, self._number, watch))
-
-    def _run(self) -> None:
-        while True:
-            watches = self._next_due()
-            if not watches:
-                return
-            self._ask(watches)
-
-    def _next_due(self) -> list[_Watch]:
-        """The watches that are due, waiting for them; none when the poller is closed."""
-        with self._changed:
-            while True:
-                if self._is_closed:
-                    for _, _, watch in self._due:
-                        watch.problem = EngineClosed()
-                        watch.is_done.set()
-                    self._due.clear()
-                    return []
-                now = time.monotonic()
-                if self._due and self._due[0][0] <= now:
-                    # those due soon go along in the same call: fewer calls for the account's limit (100 a second)
-                    horizon = now + min(0.25 * self._due[0][2].delay_seconds, 0.1)
-                    watches: list[_Watch] = []
-                    while self._due and self._due[0][0] <= horizon and len(watches) < _BATCH_SIZE:
-                        watches.append(heapq.heappop(self._due)[2])
-                    self._asked = watches
-                    return watches
-                self._changed.wait(self._due[0][0] - now if self._due else None)
-
-    def _ask(self, watches: Sequence[_Watch]) -> None:
-        try:
-            found = self._fetch([watch.engine_id for watch in watches])
-        except (ClientError, BotoCoreError) as error:
-            self._again_after_error(watches, error)
-            return
-        except Exception as error:  # whoever waits must hear of it, and the thread must live on
-            for watch in watches:
-                watch.problem = error
-                watch.is_done.set()
-            return
-        again: list[_Watch] = []
-        for watch in watches:
-            watch.failing_since = None
-            if watch.engine_id not in found:  # not processed this time (throttled)
-                again.append(watch)
-                continue
-            execution = found[watch.engine_id]
-            former, watch.last = watch.last, execution
-            if execution is None or execution.status.is_terminal:
-                watch.is_done.set()
-                continue
-            again.append(watch)
-            if former is None or former.status is not execution.status or former.statistics != execution.statistics:
-                self._tell(watch, execution)
-        self._push_all(again)
-
-    def _tell(self, watch: _Watch, execution: EngineExecution) -> None:
-        try:
-            watch.on_change(execution)
-        except Exception as error:  # as in _ask
-            watch.problem = error
-            watch.is_done.set()
-
-    def _again_after_error(self, watches: Iterable[_Watch], error: Exception) -> None:
-        now = time.monotonic()
-        again = []
-        for watch in watches:
-            watch.failing_since = watch.failing_since or now
-            if now - watch.failing_since > self._patience_seconds:
-                watch.problem = EngineUnavailable(f"Athena cannot be asked: {error}", engine=AthenaEngine.name)
-                watch.is_done.set()
-            else:
-                watch.delay_seconds = max(watch.delay_seconds * 2, 0.2)
-                again.append(watch)
-        self._push_all(again)
-
-    def _push_all(self, watches: Iterable[_Watch]) -> None:
-        with self._changed:
-            now = time.monotonic()
-            self._asked = ()
-            for watch in watches:
-                if watch.is_done.is_set():
-                    continue
-                watch.delay_seconds = min(watch.delay_seconds * 1.4, self._slowest_poll_seconds)
-                delay_seconds = 0.0 if watch.is_hurried else watch.delay_seconds * (0.8 + 0.4 * self._randomness())
-                watch.is_hurried = False
-                self._push(watch, now + delay_seconds)

@@ -6,32 +6,69 @@ scripts.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ResponseStreamingError
 
 
 def client_error(operation: str, code: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
+class CutBody(io.BytesIO):
+    """A body whose connection breaks after so many bytes."""
+
+    def __init__(self, data: bytes, after_bytes: int) -> None:
+        super().__init__(data)
+        self._left = after_bytes
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        if wanted == 0 and size != 0:
+            raise ResponseStreamingError(error="Connection broken")
+        self._left -= wanted
+        return super().read(wanted)
+
+
 class FakeS3:
+    """S3 in a dictionary. `cut_after_bytes` breaks that many bytes into each body, as often as it has entries."""
+
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
+        self.on_call: Callable[[str], None] = lambda operation: None
+        self.cut_after_bytes: list[int] = []
+        self.ranges: list[str | None] = []
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
+        self.on_call("PutObject")
         self.objects[Bucket, Key] = Body
         return {}
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+    def get_object(
+        self, *, Bucket: str, Key: str, Range: str | None = None, IfMatch: str | None = None
+    ) -> dict[str, Any]:
+        self.on_call("GetObject")
+        self.ranges.append(Range)
         try:
-            return {"Body": io.BytesIO(self.objects[Bucket, Key])}
+            whole = self.objects[Bucket, Key]
         except KeyError:
             raise client_error("GetObject", "NoSuchKey", "The specified key does not exist.") from None
+        etag = hashlib.sha256(whole).hexdigest()
+        if IfMatch not in (None, etag):
+            raise client_error("GetObject", "PreconditionFailed", "At least one of the pre-conditions did not hold")
+        data = whole if Range is None else whole[int(Range.removeprefix("bytes=").removesuffix("-")) :]
+        body = CutBody(data, self.cut_after_bytes.pop(0)) if self.cut_after_bytes else io.BytesIO(data)
+        return {"Body": body, "ETag": etag, "ContentLength": len(data)}
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        if (Bucket, Key) not in self.objects:
+            raise client_error("HeadObject", "404", "Not Found")
+        return {"ContentLength": len(self.objects[Bucket, Key])}
 
     def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         self.objects.pop((Bucket, Key), None)
@@ -80,6 +117,7 @@ class _Run:
     sql: str
     token: str
     answer: Answer
+    arguments: dict[str, Any]
     is_stopped: bool = False
     state: str = "RUNNING"
 
@@ -94,6 +132,8 @@ class FakeAthena:
         self.default = answer()
         self.runs: dict[str, _Run] = {}
         self.maximum_running: int | None = None
+        self.is_managing_results = False
+        self.throttled_in_batches: set[str] = set()
         self.lock = threading.RLock()
         self.on_call: Callable[[str], None] = lambda operation: None
 
@@ -101,7 +141,7 @@ class FakeAthena:
         """The SQL texts in the order in which they were started."""
         return [run.sql for run in self.runs.values() if sql is None or run.sql == sql]
 
-    def start_query_execution(self, *, QueryString: str, ClientRequestToken: str, **_: Any) -> dict[str, Any]:
+    def start_query_execution(self, *, QueryString: str, ClientRequestToken: str, **more: Any) -> dict[str, Any]:
         self.on_call("StartQueryExecution")
         with self.lock:
             for run in self.runs.values():
@@ -115,7 +155,7 @@ class FakeAthena:
                 raise client_error("StartQueryExecution", "TooManyRequestsException", "CONCURRENT_QUERY_LIMIT_EXCEEDED")
             execution_id = f"engine-{len(self.runs) + 1}"
             found = self.answers.get(QueryString, self.default)
-            self.runs[execution_id] = _Run(execution_id, QueryString, ClientRequestToken, found)
+            self.runs[execution_id] = _Run(execution_id, QueryString, ClientRequestToken, found, more)
             return {"QueryExecutionId": execution_id}
 
     def get_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:
@@ -131,14 +171,16 @@ class FakeAthena:
         self.on_call("BatchGetQueryExecution")
         assert len(QueryExecutionIds) <= 50
         with self.lock:
-            known = [self.runs[name] for name in QueryExecutionIds if name in self.runs]
+            throttled = self.throttled_in_batches.intersection(QueryExecutionIds)
+            known = [self.runs[name] for name in QueryExecutionIds if name in self.runs and name not in throttled]
             return {
                 "QueryExecutions": [self._described(run) for run in known],
                 "UnprocessedQueryExecutionIds": [
                     {"QueryExecutionId": name, "ErrorCode": "INVALID_INPUT"}
                     for name in QueryExecutionIds
                     if name not in self.runs
-                ],
+                ]
+                + [{"QueryExecutionId": name, "ErrorCode": "ThrottlingException"} for name in throttled],
             }
 
     def stop_query_execution(self, *, QueryExecutionId: str) -> dict[str, Any]:
@@ -182,7 +224,7 @@ class FakeAthena:
             run.state = "CANCELLED"
         elif run.answer.released.is_set():
             run.state = "SUCCEEDED" if run.answer.error is None and run.answer.reason is None else "FAILED"
-            if run.state == "SUCCEEDED" and run.answer.extension == "csv":
+            if run.state == "SUCCEEDED" and run.answer.extension == "csv" and not self.is_managing_results:
                 bucket, _, prefix = self.location.removeprefix("s3://").partition("/")
                 data = athena_csv([name for name, _ in run.answer.columns], run.answer.rows)
                 self.s3.put_object(Bucket=bucket, Key=f"{prefix}{run.execution_id}.csv", Body=data)
@@ -194,12 +236,14 @@ class FakeAthena:
         if run.state == "FAILED":
             status["StateChangeReason"] = run.answer.reason
             status["AthenaError"] = run.answer.error or {}
+        written = {"OutputLocation": f"{self.location}{run.execution_id}.{run.answer.extension}"}
         return {
             "QueryExecutionId": run.execution_id,
             "Query": run.sql,
             "Status": status,
             "Statistics": run.answer.statistics,
-            "ResultConfiguration": {"OutputLocation": f"{self.location}{run.execution_id}.{run.answer.extension}"},
+            "StatementType": "DML" if run.answer.extension == "csv" else "UTILITY",
+            "ResultConfiguration": {} if self.is_managing_results else written,
         }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
-from service.engines.athena import AthenaEngine
+from service.engines.athena import AthenaEngine, WorkGroup
 from service.errors import InvalidQuerySyntax
 from service.model import Caller
 from service.ownership import LocalOwnership
@@ -70,7 +70,11 @@ class World:
 
     def engine(self) -> AthenaEngine:
         return AthenaEngine(
-            self.athena, self.s3, database="data_hist", output_location=self.athena.location, slowest_poll_seconds=0.02
+            self.athena,
+            self.s3,
+            database="data_hist",
+            work_group=WorkGroup(output_location=self.athena.location),
+            slowest_poll_seconds=0.02,
         )
 
     def service(self) -> QueryService:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from api.engines import athena_work_groups
 from api.settings import Settings, SettingsError, documented_settings, unknown_settings
+from service.engines.athena import WorkGroup
 
 CONFIGURATION = Path(__file__).resolve().parents[3] / "docs" / "configuration.md"
 
@@ -47,12 +50,24 @@ def test_values_are_read() -> None:
         ("DATA_HIST_HOST", "not a host", "address"),
         ("DATA_HIST_MAX_CONCURRENT_QUERIES", "0", "from 1 to 256"),
         ("DATA_HIST_DATA_DIR", "a\0b", "folder"),
+        ("DATA_HIST_ATHENA_WORK_GROUP", "a b", "work group"),
     ],
 )
 def test_a_bad_value_names_the_variable(variable: str, value: str, expected: str) -> None:
     with pytest.raises(SettingsError, match=expected) as error:
         Settings.from_environment({variable: value})
     assert variable in str(error.value)
+
+
+def test_operators_have_the_work_group_of_all_until_they_have_their_own() -> None:
+    settings = Settings(athena_work_group="all", output_location="s3://results/")
+    assert athena_work_groups(settings) == (WorkGroup("all", "s3://results/"),) * 2
+    apart = dataclasses.replace(
+        settings, athena_work_group_operator="operators", output_location_operator="s3://results-operator/"
+    )
+    assert athena_work_groups(apart)[1] == WorkGroup("operators", "s3://results-operator/")
+    managed = dataclasses.replace(apart, managed_results=True)
+    assert athena_work_groups(managed) == (WorkGroup("all", None), WorkGroup("operators", None))
 
 
 def test_all_bad_values_are_told_together() -> None:

@@ -518,6 +518,20 @@ def test_a_lost_spool_is_written_again_from_the_result_object(world: World, serv
     serve(use)
 
 
+def test_a_result_that_is_gone_with_its_spool_is_told_and_not_waited_for(world: World, serve: Serve) -> None:
+    async def use(service: QueryService) -> None:
+        execution = await service.submit(QueryRequest("SELECT 1", wait_seconds=10), ALICE)
+        (marker,) = (world.folder / "spool").glob("??/*/complete")
+        marker.unlink()
+        service._spools.close()
+        world.s3.objects.clear()
+        with pytest.raises(QueryFailed) as lost:
+            await service.next_page(execution.query_id, ALICE)
+        assert (lost.value.code, lost.value.query_id) == ("ResultLost", execution.query_id)
+
+    serve(use)
+
+
 def test_tables_are_described_with_dictionary_and_freshness(world: World, serve: Serve) -> None:
     partition = PartitionSpec.from_datetime(world.clock.now, "minute")
     record_three_objects(world, partition, 1, 1_795_341_600_123)
@@ -568,6 +582,7 @@ def test_an_engine_that_stays_away_fails_the_query_honestly(world: World, serve:
     assert execution.status is QueryStatus.FAILED
     assert (execution.error.code, execution.error.blame) == ("EngineUnavailable", Blame.ENGINE)
     assert execution.error.retryable
+    assert "AWS does not answer" in execution.error.detail
 
 
 def test_a_retryable_failure_is_tried_once_more(world: World, serve: Serve) -> None:
