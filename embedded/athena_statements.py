@@ -21,7 +21,7 @@ from embedded.sql.errors import TrinoError
 from embedded.sql.parser import parse_query
 from embedded.statements.catalogue_access import CatalogueAccess
 from embedded.statements.definitions import define
-from embedded.statements.explaining import Explain, io_lines, parse_explain, plan_lines
+from embedded.statements.explaining import Explain, io_lines, parse_explain, plan_lines, without_sql
 from embedded.statements.hive_grammar import parse_statement
 from embedded.statements.kind import CREATE_TABLE_AS, StatementKind, kind_of, leading_words, without_terminator
 from embedded.statements.showing import TextResult, show
@@ -246,7 +246,7 @@ class StatementRunner:
             nonlocal plan
             sql = f"{prefix} {relations}SELECT * FROM ({planned.translation.sql})"  # noqa: S608 - our own translation
             row = cursor.execute(sql).fetchone()
-            plan = row[1] if row else ""
+            plan = without_sql(row[1], sql, is_json=explain.is_json) if row else ""
             return 0
 
         _, malformed = self._queries.execute(planned, call.run, work)

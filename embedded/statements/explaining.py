@@ -59,6 +59,16 @@ def parse_explain(sql: str) -> Explain:
     return Explain(rest, match.group(1) is not None, options)
 
 
+def without_sql(plan: str, sql: str, *, is_json: bool) -> str:
+    """DuckDB's plan without the text it ran, which EXPLAIN ANALYZE repeats: it names the files of this machine."""
+    if not is_json:
+        return plan.replace(sql, "")
+    document = json.loads(plan)
+    if isinstance(document, dict):
+        document.pop("query_name", None)
+    return json.dumps(document, indent=2)
+
+
 def plan_lines(heading: list[str], plan: str) -> list[str]:
     """The plan's lines below what it reads; tabs would be taken for columns."""
     return [line.replace("\t", "    ").rstrip() for line in [*heading, *plan.splitlines()] if line.strip()]

@@ -119,6 +119,7 @@ class Planner:
         self, asked: Statement, tree: exp.Expr, caller: Caller, time_range: TimeRange, values: Sequence[object]
     ) -> PlannedStatement:
         policy.check(asked, tree)
+        policy.check_explain(asked, caller)
         parameters.fill(tree, values)
         analysis = Analysis(asked, tree, self._tables, self._database)
         pruned = pruning.prune(analysis, now=self._clock(), from_ms=time_range.from_ms, to_ms=time_range.to_ms)

@@ -14,6 +14,7 @@ from typing import Final
 from sqlglot import exp
 
 from service.errors import StatementNotAllowed
+from service.model import Caller
 from service.sql import grammar
 from service.sql.statement import Statement, located
 
@@ -199,6 +200,20 @@ def check(statement: Statement, tree: exp.Expr) -> None:
                     raise _refusal(statement, inner or node, what, "construct")
         if kind in _CHECKS:
             _CHECKS[kind](statement, node)
+
+
+def check_explain(statement: Statement, caller: Caller) -> None:
+    """Raises StatementNotAllowed for EXPLAIN ANALYZE by a caller who sees some customers only: engines tell how many
+    rows each step read, and the first step reads everybody's.
+    """
+    if caller.customers is None or len(statement.words) < 2 or statement.words[1].text.upper() != "ANALYZE":
+        return
+    place = statement.place_of(statement.words[1])
+    raise StatementNotAllowed(
+        f"{place}: EXPLAIN ANALYZE counts rows before the tenant's condition; it is for operators' keys. Use EXPLAIN",
+        rule="explain-analyze",
+        **located(place),
+    )
 
 
 def _check_function(statement: Statement, node: exp.Expr) -> None:

@@ -72,8 +72,8 @@ class Place:
 class Statement:
     """One statement. `tree` is the query (of EXPLAIN too); SHOW and DESCRIBE have `words`, their tokens, and no tree.
 
-    `prefix` is what stands before the query in EXPLAIN, as words. The tree is the statement's own: copy before
-    changing.
+    `prefix` is what stands before the query in EXPLAIN, as it is written for the engine; its `words` are its tokens.
+    The tree is the statement's own: copy before changing.
     """
 
     sql: str
@@ -128,8 +128,9 @@ def read(sql: str) -> Statement:
                 rule="explain-of-a-query",
                 **located(_place(line_starts, query_tokens[0].start)),
             )
+    words = tuple(tokens[: len(tokens) - len(query_tokens)])
     tree = _tree(query_tokens, sql, line_starts)
-    return Statement(sql, kind, tree, prefix=prefix, _line_starts=line_starts)
+    return Statement(sql, kind, tree, words=words, prefix=prefix, _line_starts=line_starts)
 
 
 def _tokens(sql: str, line_starts: tuple[int, ...]) -> list[Token]:

@@ -38,6 +38,11 @@ def test_planning_twice_is_the_same(case: dict[str, str]) -> None:
     assert plan(case["sql"]) == plan(case["sql"])
 
 
+def test_an_operator_may_count_everybodys_rows() -> None:
+    planned = plan("explain analyze verbose select 1", customers=None)
+    assert planned.sql == "EXPLAIN ANALYZE VERBOSE SELECT 1"
+
+
 @pytest.mark.parametrize("case", cases("refused"), ids=lambda case: case["sql"][:60])
 def test_refused(case: dict[str, Any]) -> None:
     with pytest.raises(StatementError) as caught:
