@@ -114,12 +114,12 @@ class DynamoDbTable:
         *,
         condition: ConditionBase,
         if_absent: Mapping[str, Any] | None = None,
-        paths: bool = False,
+        has_paths: bool = False,
     ) -> Item:
         """Sets these attributes (None removes one), and those of `if_absent` where there is none yet; the item as it
-        then is. With `paths` a name such as `held.x` is a place in a map. Raises ConditionFailed.
+        then is. With `has_paths` a name such as `held.x` is a place in a map. Raises ConditionFailed.
         """
-        expression = _Update(has_paths=paths)
+        expression = _Update(has_paths=has_paths)
         for name, value in changes.items():
             expression.change(name, value)
         for name, value in (if_absent or {}).items():
