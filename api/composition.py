@@ -41,11 +41,12 @@ from service.ownership import LocalOwnership
 from service.places import placed
 from service.queries import QueryService, QueryServiceSettings, RangeExplainer
 from service.scheduler import SchedulerLimits
+from service.signing_secrets import FixedKeyRing, load_or_create_secret
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
 from service.sqlite_executions import SqliteExecutionStore
 from service.tables import table_description
-from service.tokens import TokenSigner, load_or_create_secret
+from service.tokens import TokenSigner
 
 EVENTS_TABLE = "events"
 _LOG = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         store=store,
         engine=engine,
         spools=Spools(data_dir / "spool"),
-        signer=TokenSigner(load_or_create_secret(data_dir / "secret")),
+        signer=TokenSigner(FixedKeyRing(load_or_create_secret(data_dir / "secret"))),
         ownership=LocalOwnership(data_dir / "owners"),
         clock=clock,
         settings=QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),

@@ -95,6 +95,7 @@ def _measured(row_count: int, folder: Path) -> dict[str, float]:
     from service.pages import page
     from service.process_memory import return_large_buffers
     from service.result_csv import read_batches
+    from service.signing_secrets import FixedKeyRing
     from service.spool import Spools
     from service.tokens import TokenSigner
     from service.transcoding import Transcoder
@@ -102,7 +103,7 @@ def _measured(row_count: int, folder: Path) -> dict[str, float]:
     return_large_buffers()
     columns = [OutputColumn(name, kind) for name, kind in zip("abcdefghij", TYPES, strict=True)]
     spools = Spools(folder)
-    signer = TokenSigner(b"k" * 32)
+    signer = TokenSigner(FixedKeyRing(b"k" * 32))
     measured: dict[str, float] = {}
 
     def source() -> CsvOf:

@@ -1,7 +1,8 @@
 """Paging tokens: opaque, signed, stateless. A token says where the next page begins; the signature says that we said
 so.
 
-    token   = base64url(kind | fields | MAC), no padding, at most 59 characters (the contract allows 1024)
+    token   = base64url(key id | kind | fields | MAC), no padding, at most 60 characters (the contract allows 1024)
+    key id  = which secret signed it, 4 bytes (service.signing_secrets)
     result  = kind 1 | row number u64 | byte offset u64          bound to tenant and query id
     listing = kind 2 | submitted_at in us u64 | query id 16 B    bound to tenant and status filter
     partitions = kind 3 | start of the last one in ms i64        bound to tenant, table and range
@@ -17,17 +18,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
-import secrets
 import struct
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from service.errors import InvalidPagingToken
+from service.signing_secrets import KEY_ID_BYTES, KeyRing, Secret
 
-SECRET_BYTES = 32
 MAC_BYTES = 16
 _RESULT = struct.Struct(">BQQ")
 _LISTING = struct.Struct(">BQ16s")
@@ -54,12 +52,11 @@ class ListingPosition:
 
 
 class TokenSigner:
-    """Makes and reads paging tokens with one secret; every replica of the service must be given the same."""
+    """Makes and reads paging tokens; every replica of the service must be given the same secrets."""
 
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) < SECRET_BYTES:
-            raise ValueError(f"the token secret must have at least {SECRET_BYTES} bytes, this one has {len(secret)}")
-        self._base = hmac.new(secret, digestmod=hashlib.sha256)
+    def __init__(self, key_ring: KeyRing) -> None:
+        self._key_ring = key_ring
+        self._bases: dict[Secret, hmac.HMAC] = {}
 
     def result_token(self, position: ResultPosition, *, tenant: str, query_id: str) -> str:
         """The token of the page that begins at `position`."""
@@ -92,56 +89,45 @@ class TokenSigner:
         start_ms: int = _PARTITIONS.unpack(fields)[1]
         return start_ms
 
-    def _mac(self, fields: bytes, tenant: str, bound_to: str) -> bytes:
-        mac = self._base.copy()
+    def _mac(self, secret: Secret, fields: bytes, tenant: str, bound_to: str) -> bytes:
+        base = self._bases.get(secret)
+        if base is None:
+            base = self._bases[secret] = hmac.new(secret.value, digestmod=hashlib.sha256)
+        mac = base.copy()
         mac.update(fields)
         tenant_bytes = tenant.encode("utf-8", "surrogatepass")
         mac.update(struct.pack(">I", len(tenant_bytes)) + tenant_bytes + bound_to.encode("utf-8", "surrogatepass"))
         return mac.digest()[:MAC_BYTES]
 
     def _signed(self, fields: bytes, tenant: str, bound_to: str) -> str:
-        return base64.urlsafe_b64encode(fields + self._mac(fields, tenant, bound_to)).rstrip(b"=").decode("ascii")
+        secret = self._key_ring.secrets()[0]
+        return _text(secret.key_id + fields + self._mac(secret, fields, tenant, bound_to))
 
     def _verified(self, token: str, size: int, kind: int, tenant: str, bound_to: str) -> bytes:
         try:
             raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error):
             raise InvalidPagingToken("the paging token is not one that this service made") from None
-        fields, mac = raw[:size], raw[size:]
+        key_id, fields, mac = raw[:KEY_ID_BYTES], raw[KEY_ID_BYTES:][:size], raw[KEY_ID_BYTES + size :]
         # one byte string has several base64 spellings (unused bits, padding); only ours is a token
         is_ours = (
             len(mac) == MAC_BYTES
             and fields[0] == kind
-            and hmac.compare_digest(mac, self._mac(fields, tenant, bound_to))
-            and base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") == token
+            and _text(raw) == token
+            and any(
+                hmac.compare_digest(mac, self._mac(secret, fields, tenant, bound_to))
+                for secret in self._secrets_of(key_id)
+            )
         )
         if not is_ours:
             raise InvalidPagingToken("the paging token does not belong to this query, or was altered")
         return fields
 
-
-def load_or_create_secret(path: Path) -> bytes:
-    """The secret in the file `path`, made at the first call (mode 0600). Safe when several processes start at once.
-
-    Raises ValueError for a file that was cut.
-    """
-    with suppress(FileNotFoundError):
-        return _whole(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, secrets.token_bytes(SECRET_BYTES))
-    finally:
-        os.close(descriptor)
-    with suppress(FileExistsError):  # a process that was quicker has made it: its secret is the one
-        os.link(draft, path)
-    draft.unlink()
-    return _whole(path)
+    def _secrets_of(self, key_id: bytes) -> Iterable[Secret]:
+        """The secrets of this key id: one, or none."""
+        found = [secret for secret in self._key_ring.secrets() if secret.key_id == key_id]
+        return found or [secret for secret in self._key_ring.looked_up() if secret.key_id == key_id]
 
 
-def _whole(path: Path) -> bytes:
-    secret = path.read_bytes()
-    if len(secret) < SECRET_BYTES:
-        raise ValueError(f"{path} is too short to be a secret; delete it, and paging tokens given out so far end")
-    return secret
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -15,6 +15,7 @@ from service.model import Caller
 from service.ownership import LocalOwnership
 from service.queries import QueryService, QueryServiceSettings
 from service.scheduler import SchedulerLimits
+from service.signing_secrets import FixedKeyRing
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, PlannedTable, TimeRange
 from service.sqlite_executions import SqliteExecutionStore
@@ -86,7 +87,7 @@ class World:
             store=SqliteExecutionStore(self.folder / "executions.sqlite"),
             engine=self.engine(),
             spools=Spools(self.folder / "spool"),
-            signer=TokenSigner(b"s" * 32),
+            signer=TokenSigner(FixedKeyRing(b"s" * 32)),
             ownership=LocalOwnership(self.folder / "owners"),
             clock=self.clock,
             settings=QueryServiceSettings(limits=self.limits, adoption_interval_seconds=0.05),

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidPagingToken
+from service.signing_secrets import FixedKeyRing
 from service.tokens import ListingPosition, ResultPosition, TokenSigner
 
 NUMBERS = st.integers(0, 2**64 - 1)
-SIGNER = TokenSigner(b"k" * 32)
-OTHER_SIGNER = TokenSigner(b"j" * 32)
+SIGNER = TokenSigner(FixedKeyRing(b"k" * 32))
+OTHER_SIGNER = TokenSigner(FixedKeyRing(b"j" * 32))
 
 
 @given(NUMBERS, NUMBERS, st.text(), st.uuids().map(str))

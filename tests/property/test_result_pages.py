@@ -20,13 +20,14 @@ from service.encoding import unique_names
 from service.model import OutputColumn
 from service.pages import page
 from service.result_csv import read_batches
+from service.signing_secrets import FixedKeyRing
 from service.spool import SpoolReader, Spools
 from service.tokens import TokenSigner
 from service.transcoding import Transcoder
 from tests.fakes.aws import athena_csv
 
 QUERY_ID = "0f5a0000-0000-4000-8000-000000000001"
-SIGNER = TokenSigner(b"k" * 32)
+SIGNER = TokenSigner(FixedKeyRing(b"k" * 32))
 # every character that JSON or CSV treats specially comes often, all others sometimes
 TEXT = st.text(st.one_of(st.sampled_from('\n\r",\\\0\x1f\x7f{}[]:\u2028\U0001f600 '), st.characters(codec="utf-8")))
 VALUES = st.one_of(st.none(), st.just(""), TEXT)

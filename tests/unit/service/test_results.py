@@ -19,14 +19,15 @@ from service.errors import InvalidPagingToken
 from service.model import OutputColumn
 from service.pages import PageNotReady, page
 from service.result_csv import ResultUnreadable, read_batches
+from service.signing_secrets import FixedKeyRing, load_or_create_secret
 from service.spool import SpoolBusy, Spools
-from service.tokens import TokenSigner, load_or_create_secret
+from service.tokens import TokenSigner
 from service.transcoding import Transcoder
 from tests.fakes.aws import athena_csv
 
 QUERY_ID = "0f5a0000-0000-4000-8000-000000000001"
 COLUMNS = [OutputColumn("n", "integer"), OutputColumn("s", "varchar")]
-SIGNER = TokenSigner(b"k" * 32)
+SIGNER = TokenSigner(FixedKeyRing(b"k" * 32))
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
     with pytest.raises(ValueError, match="32 bytes"):
-        TokenSigner(b"short")
+        FixedKeyRing(b"short")
     path.write_bytes(b"cut")
     with pytest.raises(ValueError, match="too short"):
         load_or_create_secret(path)

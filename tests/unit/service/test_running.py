@@ -18,6 +18,7 @@ from service.ownership import LocalOwnership
 from service.pages import page
 from service.running import QueryRunner, RunOutcome
 from service.scheduler import Scheduler, SchedulerLimits
+from service.signing_secrets import FixedKeyRing
 from service.spool import Spools, SpoolWriter
 from service.sqlite_executions import SqliteExecutionStore
 from service.tokens import TokenSigner
@@ -127,7 +128,7 @@ def rows_of(process: Process) -> list[Any]:
     assert reader is not None
     body = page(
         reader,
-        TokenSigner(b"s" * 32),
+        TokenSigner(FixedKeyRing(b"s" * 32)),
         query_id=QUERY_ID,
         tenant="alice",
         columns=stored.execution.columns or (),
