@@ -84,10 +84,12 @@ class PlannedView:
 
 @dataclass(frozen=True)
 class PlannedQuery:
-    """A translated query with what its relations are: scans of files, views, or the SQL of a catalogue's own table."""
+    """A translated query with what its relations are: scans of files, in parts that are read together, views, or the
+    SQL of a catalogue's own table.
+    """
 
     translation: Translation
-    sources: Mapping[str, PlannedScan | PlannedView | str]
+    sources: Mapping[str, tuple[PlannedScan, ...] | PlannedView | str]
     planning_milliseconds: int = 0
 
     @property
@@ -95,8 +97,8 @@ class PlannedQuery:
         """All scans of files, those of views too."""
         found: list[PlannedScan] = []
         for source in self.sources.values():
-            if isinstance(source, PlannedScan):
-                found.append(source)
+            if isinstance(source, tuple):
+                found += source
             elif isinstance(source, PlannedView):
                 found += source.query.scans
         return tuple(found)
@@ -123,8 +125,8 @@ class PlannedQuery:
         """`WITH scan_0 AS (...) `, empty for a query that reads nothing."""
         parts = []
         for token, source in self.sources.items():
-            if isinstance(source, PlannedScan):
-                sql = relations[id(source)]
+            if isinstance(source, tuple):
+                sql = " UNION ALL ".join(relations[id(part)] for part in source)
             elif isinstance(source, PlannedView):
                 sql = source.relation(source.query.with_clause(relations))
             else:
@@ -161,7 +163,7 @@ class QueryRunner:
             query.sql, catalogue, database=query.database, now=self._clock(), parameters=query.parameters
         )
         check()
-        sources: dict[str, PlannedScan | PlannedView | str] = {}
+        sources: dict[str, tuple[PlannedScan, ...] | PlannedView | str] = {}
         for scan in translation.scans:
             sources[scan.alias_token] = self._source(scan, catalogue, check, depth)
             check()
@@ -169,7 +171,7 @@ class QueryRunner:
 
     def _source(
         self, scan: TableScan, catalogue: QueryCatalogue, check: Callable[[], None], depth: int
-    ) -> PlannedScan | PlannedView | str:
+    ) -> tuple[PlannedScan, ...] | PlannedView | str:
         access = CatalogueAccess(self._glue, scan.database)
         if scan.database == INFORMATION_SCHEMA:
             return information_schema_relation(scan.table, access)

@@ -41,11 +41,13 @@ _INDEXABLE_TYPES = frozenset({"string", "int", "integer", "bigint", "long", "tin
 
 @dataclass(frozen=True)
 class PartitionRow:
-    """A partition as the embedded Athena needs it: values in the order of the keys, where it lies, parameters."""
+    """A partition as the embedded Athena needs it: values in the order of the keys, where it lies, and its storage
+    descriptor as JSON text without the location (None for one that has none); equal descriptors are equal texts.
+    """
 
     values: tuple[str, ...]
     location: str
-    parameters: Mapping[str, str]
+    descriptor: str | None
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,7 @@ class Glue(AwsClient):
             found = self._table("GetPartitions", connection, database, table)
         table_location = found.body.get("StorageDescriptor", {}).get("Location", "")
         rows = self._store.partitions(found.table_id, self._filter(found, expression))
-        return (
-            PartitionRow(
-                row.values, row.location or table_location, json.loads(row.parameters) if row.parameters else {}
-            )
-            for row in rows
-        )
+        return (PartitionRow(row.values, row.location or table_location, row.descriptor) for row in rows)
 
     def table(self, database: str, name: str) -> Mapping[str, Any] | None:
         """The Table member of GetTable, None where there is no such table. Shared: for reading only.

@@ -37,8 +37,11 @@ _JAVA_LETTERS = {"y": "%Y", "M": "%m", "d": "%d", "H": "%H", "m": "%M", "s": "%S
 
 @dataclass(frozen=True)
 class ProjectedPartition:
+    """A partition as PartitionRow has it; it never differs from its table."""
+
     values: tuple[str, ...]
     location: str
+    descriptor: None = None
 
 
 def is_projected(parameters: Mapping[str, str]) -> bool:

@@ -2,6 +2,9 @@
 
     partitions of the catalogue -> those the partition predicate allows -> their files -> one SELECT over a list
 
+Partitions that another SerDe reads than their table's (`partition_schema`) are a SELECT of their own, which the caller
+puts together with UNION ALL.
+
 Partition values become columns in one of two ways. Where every file lies in folders `key=value` that say what the
 catalogue says, DuckDB takes the values from the paths, at no cost per row. Otherwise the files join a small table of
 (file, values), which also carries `"$path"`, `"$file_size"` and `"$file_modified_time"`.
@@ -12,6 +15,7 @@ catalogue says, DuckDB takes the values from the paths, at no cost per row. Othe
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,6 +24,7 @@ from typing import Any
 from embedded.lake_files import InvalidLocation, LakeFile, ObjectStore, S3Location, files_under
 from embedded.partition_predicate import NULL_PARTITION, catalogue_expression, partition_filter
 from embedded.partition_projection import ProjectedPartition, is_projected, projected_partitions
+from embedded.partition_schema import partition_as_table
 from embedded.serde.choice import reader_of, serde_properties
 from embedded.serde.reader import PATH_COLUMN, DataColumn, Extras, ReadableFile, Reader
 from embedded.sql.catalogue import Column, TableScan
@@ -58,10 +63,13 @@ class ScannedTable:
     is_strict: bool = False
     declaration: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, database: str, table: Mapping[str, Any]) -> ScannedTable:
-        """Raises TrinoError for a location or a SerDe that can't be read."""
+    def of(cls, database: str, table: Mapping[str, Any], absent: frozenset[str] = frozenset()) -> ScannedTable:
+        """`absent`: columns that are NULL whatever the files hold. Raises TrinoError for a location or a SerDe that
+        can't be read.
+        """
         descriptor = table.get("StorageDescriptor", {})
         try:
             location = S3Location.parse(descriptor.get("Location") or "")
@@ -77,18 +85,30 @@ class ScannedTable:
         properties = serde_properties(table)
         parameters = dict(table.get("Parameters") or {})
         declared = [(column.name, str(column.type)) for column in columns]
+        serde = json.dumps(descriptor.get("SerdeInfo"), sort_keys=True)
         declaration = hashlib.sha256(
-            repr((descriptor.get("SerdeInfo"), declared, sorted(keys), table.get("Parameters"))).encode()
+            repr((serde, declared, sorted(keys), table.get("Parameters"), sorted(absent))).encode()
         ).hexdigest()[:16]
         is_strict = properties.get("ignore.malformed.json", "").lower() == "false"
         return cls(
-            database, table["Name"], location, columns, keys, reader_of(table), is_strict, declaration, parameters
+            database,
+            table["Name"],
+            location,
+            columns,
+            keys,
+            reader_of(table),
+            is_strict,
+            declaration,
+            parameters,
+            absent,
         )
 
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """One scan with the files it opens; `relation` writes the SQL, with some files read from elsewhere if asked."""
+    """One scan, or the part of one that one SerDe reads, with the files it opens; `relation` writes the SQL, with some
+    files read from elsewhere if asked.
+    """
 
     scan: TableScan
     table: ScannedTable
@@ -119,11 +139,12 @@ class PlannedScan:
             return _empty(self.scan.columns)
         reader = reader or self.table.reader
         wanted = {column.name for column in self.scan.columns}
-        data = [
+        chosen = [
             column
             for column in self.table.columns
             if column.name in wanted and column.name not in self.table.partition_keys
         ]
+        data = [column for column in chosen if column.name not in self.table.absent]
         keys = [key for key in self.table.partition_keys if key in wanted]
         hidden = [name for name in HIDDEN_COLUMNS if name in wanted]
         from_paths = not hidden and all(how.path == found.file.path for found, how in opened) and self._paths_tell(keys)
@@ -143,7 +164,12 @@ class PlannedScan:
             elif read:
                 sources.append(reader.relation(read, data, extras))
         source = " UNION ALL ".join(sources)
-        outputs = [quoted(column.name) for column in data]
+        outputs = [
+            quoted(column.name)
+            if column.name not in self.table.absent
+            else f"CAST(NULL AS {physical_type(column.type)}) AS {quoted(column.name)}"
+            for column in chosen
+        ]
         outputs += [
             f"{self._key_value(f's.{quoted(key)}' if from_paths else f'f.{quoted(key)}', key)} AS {quoted(key)}"
             for key in keys
@@ -251,20 +277,44 @@ class ScanPlanner:
         self._store = store
         self._clock = clock
 
-    def plan(self, scan: TableScan, glue_table: Mapping[str, Any]) -> PlannedScan:
-        """Raises TrinoError when the table can't be read."""
+    def plan(self, scan: TableScan, glue_table: Mapping[str, Any]) -> tuple[PlannedScan, ...]:
+        """The parts of a scan, by what reads them; at least one. Raises TrinoError when the table can't be read."""
         table = ScannedTable.of(scan.database, glue_table)
-        files = tuple(self._files(scan, table))
+        if not table.partition_keys:
+            files = tuple(ScanFile(file, ()) for file in files_under(self._store, table.location))
+            planned: tuple[PlannedScan, ...] = (PlannedScan(scan, table, files),)
+        else:
+            planned = self._partitioned(scan, table, glue_table)
         fetch = getattr(self._store, "fetch", None)
         if fetch is not None:
-            fetch([found.file.path for found in files])
-        return PlannedScan(scan, table, files)
+            fetch([found.file.path for part in planned for found in part.files])
+        return planned
 
-    def _files(self, scan: TableScan, table: ScannedTable) -> Iterator[ScanFile]:
-        if not table.partition_keys:
-            for file in files_under(self._store, table.location):
-                yield ScanFile(file, ())
-            return
+    def _partitioned(
+        self, scan: TableScan, table: ScannedTable, glue_table: Mapping[str, Any]
+    ) -> tuple[PlannedScan, ...]:
+        tables: dict[str | None, ScannedTable] = {None: table}
+        files: dict[str, list[ScanFile]] = {}
+        by_declaration: dict[str, ScannedTable] = {table.declaration: table}
+        for row in self._rows(scan, table):
+            own = tables.get(row.descriptor)
+            if own is None:
+                name = "/".join(f"{key}={value}" for key, value in zip(table.partition_keys, row.values, strict=True))
+                as_table, absent = partition_as_table(glue_table, json.loads(row.descriptor or "{}"), name)
+                own = ScannedTable.of(scan.database, as_table, absent)
+                own = tables[row.descriptor] = by_declaration.setdefault(own.declaration, own)
+            try:
+                location = S3Location.parse(row.location)
+            except InvalidLocation as error:
+                raise TrinoError("HIVE_INVALID_METADATA", str(error)) from None
+            found = files.setdefault(own.declaration, [])
+            found += [ScanFile(file, row.values) for file in files_under(self._store, location)]
+        if not files:
+            return (PlannedScan(scan, table, ()),)
+        return tuple(PlannedScan(scan, by_declaration[name], tuple(found)) for name, found in files.items())
+
+    def _rows(self, scan: TableScan, table: ScannedTable) -> Iterator[PartitionRow | ProjectedPartition]:
+        """The partitions that the predicate allows."""
         predicate = scan.partition_predicate
         allows = partition_filter(predicate, table.partition_keys)
         expression = catalogue_expression(predicate, table.partition_keys)
@@ -276,11 +326,5 @@ class ScanPlanner:
         else:
             rows = partition_rows(self._glue, scan.database, scan.table, expression)
         for row in rows:
-            if allows is not None and not allows(row.values):
-                continue
-            try:
-                location = S3Location.parse(row.location)
-            except InvalidLocation as error:
-                raise TrinoError("HIVE_INVALID_METADATA", str(error)) from None
-            for file in files_under(self._store, location):
-                yield ScanFile(file, row.values)
+            if allows is None or allows(row.values):
+                yield row

@@ -50,3 +50,10 @@ def reader_of(table: Mapping[str, Any]) -> Reader:
     if name == formats.GROK_SERDE.lower():
         return GrokReader(properties, table_properties)
     raise TrinoError("NOT_SUPPORTED", f"The embedded Athena has no reader for SerDe {serde or '(none)'}")
+
+
+def is_read_by_position(table: Mapping[str, Any]) -> bool:
+    """Whether the values of this table's files have no names, so that columns are told by their order: text formats."""
+    library = table.get("StorageDescriptor", {}).get("SerdeInfo", {}).get("SerializationLibrary") or ""
+    name = library.lower()
+    return name in _DELIMITED or name in _REGEX or name in (formats.OPEN_CSV_SERDE.lower(), formats.GROK_SERDE.lower())

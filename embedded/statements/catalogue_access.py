@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -85,10 +86,13 @@ class CatalogueAccess:
 
 @dataclass(frozen=True, slots=True)
 class PartitionRow:
-    """A partition of the catalogue: its values and where it lies."""
+    """A partition of the catalogue: its values, where it lies, and its storage descriptor as JSON text without the
+    location; None where it has none. Of a catalogue elsewhere the columns are left out, which are many.
+    """
 
     values: tuple[str, ...]
     location: str
+    descriptor: str | None = None
 
 
 def partition_rows(glue: Any, database: str, table: str, expression: str | None = None) -> Iterator[PartitionRow]:
@@ -101,7 +105,9 @@ def partition_rows(glue: Any, database: str, table: str, expression: str | None 
         arguments["Expression"] = expression
     for page in glue.get_paginator("get_partitions").paginate(**arguments):
         for found in page["Partitions"]:
-            yield PartitionRow(tuple(found["Values"]), found.get("StorageDescriptor", {}).get("Location", ""))
+            descriptor = dict(found.get("StorageDescriptor", {}))
+            location = descriptor.pop("Location", "")
+            yield PartitionRow(tuple(found["Values"]), location, json.dumps(descriptor, default=str))
 
 
 def hive_pattern(pattern: str | None) -> re.Pattern[str]:

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from tests.unit.embedded.athena_world import DATABASE, LAKE, World, event, lines, zipped
+from tests.unit.embedded.athena_world import DATABASE, LAKE, OPENX, World, event, lines, zipped
 
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 
@@ -238,3 +238,123 @@ def test_an_object_that_was_deleted_is_not_missed(events: World) -> None:
     assert events.rows("SELECT count(*) FROM events") == [("12",)]
     events.s3.delete_object(Bucket=LAKE, Key="secor/events/dt=2026-01-01/hr=00/min=05/1_0_00000000000000000000.gz")
     assert events.rows("SELECT count(*) FROM events") == [("9",)]
+
+
+PARQUET_FORMAT = {
+    "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "SerdeInfo": {"SerializationLibrary": PARQUET},
+}
+JSON_FORMAT = {"SerdeInfo": {"SerializationLibrary": OPENX}}
+
+
+def add_described_partition(world: World, *values: str, columns: dict[str, str], table_format: object) -> str:
+    """A partition with a storage descriptor of its own; the prefix of its keys."""
+    prefix = "elsewhere/" + "/".join(values) + "/"
+    descriptor = {
+        "Location": f"s3://{LAKE}/{prefix}",
+        "Columns": [{"Name": name, "Type": text} for name, text in columns.items()],
+        **table_format,  # type: ignore[dict-item]  # one of the two above
+    }
+    answer = world.glue.batch_create_partition(
+        DatabaseName=DATABASE,
+        TableName="events",
+        PartitionInputList=[{"Values": list(values), "StorageDescriptor": descriptor}],
+    )
+    assert not answer.get("Errors")
+    return prefix
+
+
+def put_parquet(world: World, key: str, columns: dict[str, object]) -> None:
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), sink)
+    world.put(key, sink.getvalue().to_pybytes())
+
+
+SHORT = {"customerid": "bigint", "datatags": "map<string,string>", "data": "string"}
+
+
+@pytest.fixture
+def mixed(world: World) -> World:
+    """A JSON table with a partition of JSON and a compacted one of Parquet, two rows each."""
+    world.create_table(columns=SHORT)
+    world.add_events("2026-01-01", "00", "05", zipped(event(1), event(2, customerid="no number"), event(2)))
+    prefix = add_described_partition(world, "2026-01-01", "00", "06", columns=SHORT, table_format=PARQUET_FORMAT)
+    tags = pyarrow.array([[("kind", "k0")], None], type=pyarrow.map_(pyarrow.string(), pyarrow.string()))
+    columns = {"data": ["x", "y"], "customerid": [11003, 11004], "datatags": tags}
+    put_parquet(world, prefix + "0f0f/part-00000.parquet", columns)
+    world.put(prefix + "0f0f/_manifest.json", b"{}")
+    return world
+
+
+def test_partitions_of_several_serdes_are_one_table(mixed: World) -> None:
+    assert mixed.rows("SELECT customerid, min, datatags['kind'] FROM events ORDER BY 1") == [
+        ("11001", "05", "k1"),
+        ("11002", "05", "k2"),
+        ("11003", "06", "k0"),
+        ("11004", "06", None),
+    ]
+    assert mixed.rows("SELECT data, hr FROM events WHERE min = '06' AND customerid > 11003") == [("y", "00")]
+    assert mixed.rows("SELECT dt, count(*) FROM events GROUP BY 1") == [("2026-01-01", "4")]
+
+
+def test_malformed_rows_are_told_beside_partitions_of_parquet(mixed: World) -> None:
+    for _ in range(2):
+        execution = mixed.run("SELECT count(*) FROM events")
+        assert mixed.athena.malformed_rows(execution["QueryExecutionId"]).count == 1
+    assert mixed.rows("SELECT count(*) FROM events") == [("4",)]
+
+
+def test_hidden_columns_over_several_serdes(mixed: World) -> None:
+    rows = mixed.rows('SELECT "$path", customerid FROM events WHERE customerid > 11001 ORDER BY 2')
+    assert [path.rpartition("/")[2] for path, _ in rows if path] == [
+        "1_0_00000000000000000000.gz", "part-00000.parquet", "part-00000.parquet",
+    ]  # fmt: skip
+
+
+def test_a_view_and_a_join_over_several_serdes(mixed: World) -> None:
+    mixed.run("CREATE VIEW seen AS SELECT customerid, min FROM events")
+    assert mixed.rows("SELECT count(*) FROM seen JOIN events USING (customerid)") == [("4",)]
+
+
+@pytest.mark.parametrize("table_format", [PARQUET_FORMAT, JSON_FORMAT])
+def test_a_column_that_a_partition_does_not_declare_is_null_in_it(world: World, table_format: object) -> None:
+    world.create_table(columns=SHORT)
+    fewer = {"data": "string"}
+    prefix = add_described_partition(world, "2026-01-01", "00", "06", columns=fewer, table_format=table_format)
+    if table_format is PARQUET_FORMAT:
+        put_parquet(world, prefix + "a.parquet", {"customerid": [1], "data": ["x"]})
+    else:
+        world.put(prefix + "a.json", lines({"customerid": 1, "data": "x"}))
+    assert world.rows("SELECT customerid, data, min FROM events") == [(None, "x", "06")]
+    assert world.rows("SELECT count(*), count(customerid), count(datatags) FROM events") == [("1", "0", "0")]
+
+
+def test_a_partition_declared_narrower_is_read_as_its_table_declares(world: World) -> None:
+    world.create_table(columns={"customerid": "bigint", "ratio": "double"})
+    narrow = {"ratio": "float", "customerid": "int"}  # another order: Parquet and JSON are matched by name
+    prefix = add_described_partition(world, "2026-01-01", "00", "06", columns=narrow, table_format=PARQUET_FORMAT)
+    put_parquet(
+        world,
+        prefix + "a.parquet",
+        {"customerid": pyarrow.array([7], pyarrow.int32()), "ratio": pyarrow.array([0.5], pyarrow.float32())},
+    )
+    assert world.rows("SELECT customerid, ratio, typeof(customerid) FROM events") == [("7", "0.5", "bigint")]
+
+
+def test_types_that_cannot_be_coerced_fail_in_athenas_words(world: World) -> None:
+    world.create_table(columns={"price": "double"})
+    add_described_partition(world, "2026-01-01", "00", "06", columns={"price": "bigint"}, table_format=PARQUET_FORMAT)
+    assert world.reason("SELECT price FROM events") == (
+        "HIVE_PARTITION_SCHEMA_MISMATCH: There is a mismatch between the table and partition schemas. The types are"
+        " incompatible and cannot be coerced. The column 'price' in table 'data_hist.events' is declared as type"
+        " 'double', but partition 'dt=2026-01-01/hr=00/min=06' declared column 'price' as type 'bigint'."
+    )
+    assert world.rows("SELECT count(*) FROM events WHERE min = '05'") == [("0",)]
+
+
+def test_a_partition_of_an_unknown_serde_fails_by_name(world: World) -> None:
+    world.create_table(columns=SHORT)
+    unknown = {"SerdeInfo": {"SerializationLibrary": "com.example.NoSuchSerDe"}}
+    add_described_partition(world, "2026-01-01", "00", "06", columns=SHORT, table_format=unknown)
+    assert "com.example.NoSuchSerDe" in world.reason("SELECT * FROM events")
