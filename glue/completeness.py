@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from glue.layout import CommitBatch
 from glue.ledger import KnownObject, LedgerSummary, PartitionRecord
+from glue.offset_proof import batch_name
 from glue.partition_range import PartitionRange
 from glue.partition_spec import Granularity, PartitionScheme, PartitionSpec
 from glue.table_spec import TableSpec
@@ -81,7 +81,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class KafkaOffsets:
-    """What a partition holds of one Kafka partition, by the names Secor gave: the first offsets of its batches."""
+    """What a partition holds of one Kafka partition, by the objects' names: the first offsets of its batches."""
 
     generation: int
     kafka_partition: int
@@ -154,10 +154,9 @@ def kafka_offsets(objects: Iterable[KnownObject]) -> tuple[KafkaOffsets, ...]:
     """What the names of objects tell of Kafka's offsets, by generation and Kafka partition."""
     offsets: dict[tuple[int, int], list[int]] = {}
     for known in objects:
-        parsed = CommitBatch.parse(known.key.rpartition("/")[2])
-        if parsed is not None and parsed[0].offset is not None:
-            batch = parsed[0]
-            offsets.setdefault((batch.generation, batch.first_kafka_partition), []).append(parsed[0].offset)
+        name = batch_name(known.key)
+        if name is not None:
+            offsets.setdefault((name.generation, name.kafka_partition), []).append(name.offset)
     return tuple(
         KafkaOffsets(generation, kafka_partition, len(found), min(found), max(found))
         for (generation, kafka_partition), found in sorted(offsets.items())

@@ -1,12 +1,15 @@
-"""The ledger: what is known about each partition without opening it - objects, bytes, rows, times.
+"""The ledger: what is known about each partition without opening it - objects, bytes, rows, times, offsets.
 
 The ingest side writes it, planning and the dry run read it (how many partitions, objects and bytes would a query
-touch), the tables page shows it (freshness, gaps). Two rules make it trustworthy:
+touch), the tables page shows it (freshness, gaps). Three rules make it trustworthy:
 
 1. Everything is recorded as a fact about an object, never as an increment: recording twice equals once. Totals of a
-   partition and of a day follow from the difference to what was known, in one transaction.
+   partition, of a day and of a batch of Kafka offsets follow from the difference to what was known, together with it
+   or not at all (`glue.ledger_totals`).
 2. A summary costs the same whatever the number of partitions: whole days are kept as one row, only the ragged ends of a
    range are counted by partition.
+3. What an object's rows say (`RowFacts`) is known from its writer or from whoever has read it, and is dropped when the
+   object changes.
 
 Objects may come with the **sequencer** of the notification that told of them. What is known of an object then only
 moves forward: a record or a removal with a sequencer that is not greater than the last one is stale and changes
@@ -21,23 +24,82 @@ milliseconds or the column is `createdtimestamp`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from glue.partition_range import PartitionRange
 from glue.partition_spec import MINUTE_SCHEME, PartitionScheme, PartitionSpec
 
 REMOVAL_MEMORY = timedelta(days=15)
 _SEQUENCER_DIGITS = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What the rows of one object say.
+
+    `message_count` counts lines, malformed and blank ones too: one per message of Kafka. `untimed_count`: rows whose
+    created time is not plainly a whole number. `lateness`: rows by how long after their creation they arrived
+    (`glue.completeness.LATENESS_BUCKETS`). `is_sample`: only the beginning was read, so that nothing is a total.
+    `fault`: why it could not be read, or not to its end.
+    """
+
+    row_count: int
+    malformed_count: int = 0
+    blank_count: int = 0
+    untimed_count: int = 0
+    minimum_createdtimestamp: int | None = None
+    maximum_createdtimestamp: int | None = None
+    minimum_arrivaltimestamp: int | None = None
+    maximum_arrivaltimestamp: int | None = None
+    lateness: Mapping[str, int] = field(default_factory=dict)
+    customers: tuple[int, ...] = ()
+    has_more_customers: bool = False
+    is_sample: bool = False
+    fault: str = ""
+
+    @property
+    def message_count(self) -> int:
+        """Lines: what the writer took from Kafka."""
+        return self.row_count + self.malformed_count + self.blank_count
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the counts are those of the whole object."""
+        return not self.is_sample and not self.fault
+
+    @property
+    def has_known_times(self) -> bool:
+        """Whether every row that an engine could make of this object lies between the created times."""
+        is_plain = self.is_whole and not self.malformed_count and not self.untimed_count
+        return is_plain and (self.row_count == 0 or self.minimum_createdtimestamp is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The members that say something, as JSON values: what a ledger stores."""
+        values = {**vars(self), "lateness": dict(self.lateness), "customers": list(self.customers)}
+        return {name: value for name, value in values.items() if value or (value == 0 and name in _STORED_ZEROS)}
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> RowFacts:
+        """What `to_json` wrote; members of a later release are left out."""
+        known = {name: value for name, value in members.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "customers": tuple(known.get("customers", ()))})
+
+
+_STORED_ZEROS = frozenset(
+    {"row_count"} | {f"{end}_{name}timestamp" for end in ("minimum", "maximum") for name in ("created", "arrival")}
+)
 
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """A fact about one object. Rows and created times are None when nobody has read it.
+    """A fact about one object. Rows and created times are its writer's knowledge, None when nobody has read it.
 
     `is_late`: it arrived after its partition should have been complete. A load of old data is not late: somebody asked
-    for it.
+    for it. `content_tag` is a text that changes with the bytes, such as `etag:...`; its part before the colon says what
+    it is made of, and only tags of one kind are compared.
     """
 
     partition: PartitionSpec
@@ -49,27 +111,75 @@ class ObjectRecord:
     maximum_createdtimestamp: int | None = None
     sequencer: str | None = None
     is_late: bool = False
+    content_tag: str | None = None
+
+    @property
+    def facts(self) -> RowFacts | None:
+        """What its writer knows of its rows."""
+        if self.row_count is None:
+            return None
+        return RowFacts(
+            self.row_count,
+            minimum_createdtimestamp=self.minimum_createdtimestamp,
+            maximum_createdtimestamp=self.maximum_createdtimestamp,
+        )
 
 
 @dataclass(frozen=True)
 class ObjectRemoval:
-    """The fact that an object is no longer there."""
+    """The fact that an object is no longer there.
+
+    `was_meant`: retention or compaction took it, so that its offsets are not missing.
+    """
 
     partition: PartitionSpec
     key: str
     sequencer: str | None = None
+    was_meant: bool = False
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What reading an object told, for the object that was known by this size and tag when the reading began."""
+
+    partition: PartitionSpec
+    key: str
+    size_bytes: int
+    content_tag: str | None
+    facts: RowFacts
 
 
 @dataclass(frozen=True)
 class KnownObject:
-    """What is known of one object of a partition; `is_late`: it arrived after the table's allowed lateness."""
+    """What is known of one object of a partition; `is_late`: it arrived after the table's allowed lateness.
+
+    `arrival` is when it first came, `last_arrival` when its bytes last changed.
+    """
 
     values: tuple[str, ...]
     key: str
     size_bytes: int
-    row_count: int | None
     arrival: datetime
+    last_arrival: datetime
     is_late: bool
+    facts: RowFacts | None = None
+    sequencer: str | None = None
+    content_tag: str | None = None
+
+    @property
+    def row_count(self) -> int | None:
+        """Its rows; None when nobody has counted them all."""
+        return self.facts.row_count if self.facts is not None and self.facts.is_whole else None
+
+    @property
+    def message_count(self) -> int | None:
+        """Its lines; None when nobody has counted them all."""
+        return self.facts.message_count if self.facts is not None and self.facts.is_whole else None
+
+    @property
+    def has_known_times(self) -> bool:
+        """Whether all its rows are known to lie between its created times."""
+        return self.facts is not None and self.facts.has_known_times
 
 
 @dataclass(frozen=True)
@@ -82,18 +192,36 @@ class LoadSource:
 
 @dataclass(frozen=True)
 class PartitionRecord:
-    """What is known of one partition; created times are ms since 1970, None when not known."""
+    """What is known of one partition; created times are ms since 1970, None when not known.
+
+    `read_row_count` are the rows of the objects that were read whole, `unread_object_count` the others.
+    `unbounded_object_count`: objects that may hold rows outside the created times. `lateness` is by rows.
+    """
 
     table: str
     values: tuple[str, ...]
-    object_count: int
-    size_bytes: int
-    row_count: int | None
-    minimum_createdtimestamp: int | None
-    maximum_createdtimestamp: int | None
-    first_arrival: datetime | None
-    last_arrival: datetime | None
+    object_count: int = 0
+    size_bytes: int = 0
     late_bytes: int = 0
+    read_row_count: int = 0
+    unread_object_count: int = 0
+    malformed_count: int = 0
+    unbounded_object_count: int = 0
+    minimum_createdtimestamp: int | None = None
+    maximum_createdtimestamp: int | None = None
+    first_arrival: datetime | None = None
+    last_arrival: datetime | None = None
+    lateness: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def row_count(self) -> int | None:
+        """Its rows; None when they are not known for every object."""
+        return None if self.unread_object_count else self.read_row_count
+
+    @property
+    def has_known_times(self) -> bool:
+        """Whether no row can lie outside the created times."""
+        return self.unbounded_object_count == 0
 
 
 @dataclass(frozen=True)
@@ -135,6 +263,48 @@ class Freshness:
         }
 
 
+@dataclass(frozen=True)
+class OffsetSeries:
+    """What is known of one Kafka partition's offsets in a table (see `glue.offset_proof`).
+
+    Offsets between its first batch and its last: `missing_count` of them no object has, `surplus_count` rows are more
+    than there are offsets. `unread_object_count`: objects whose rows nobody has counted. `fault_count`: batches with
+    missing or surplus offsets. `first_offset` and `last_offset` are where its first and last batch begin.
+    """
+
+    generation: int
+    kafka_partition: int
+    batch_count: int
+    object_count: int
+    unread_object_count: int
+    missing_count: int
+    surplus_count: int
+    fault_count: int
+    first_offset: int | None = None
+    last_offset: int | None = None
+
+
+@dataclass(frozen=True)
+class OffsetFault:
+    """A batch whose objects have fewer or more rows than there are offsets up to the next batch."""
+
+    generation: int
+    kafka_partition: int
+    offset: int
+    next_offset: int
+    message_count: int
+
+    @property
+    def missing_count(self) -> int:
+        """Offsets without a row."""
+        return max(0, self.next_offset - self.offset - self.message_count)
+
+    @property
+    def surplus_count(self) -> int:
+        """Rows without an offset."""
+        return max(0, self.message_count - (self.next_offset - self.offset))
+
+
 class PartitionLedger(Protocol):
     """The port: writing is idempotent and safe for many threads, processes and machines."""
 
@@ -143,23 +313,29 @@ class PartitionLedger(Protocol):
         ...
 
     def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:
-        """Record what is known of objects; the totals of their partitions and days follow. How many were stale.
+        """Record what is known of objects; all totals follow. How many were stale.
 
-        Recording an object again replaces what was known of it, except that rows and created times that only its writer
-        knew survive a record without them, as long as the size is the same.
+        Recording an object again replaces what was known of it, except that the facts of its rows survive a record
+        without them as long as its bytes are the same: the same size, and neither another tag nor a newer sequencer.
         """
         ...
 
     def remove_objects(self, table: str, removals: Iterable[ObjectRemoval], *, now: datetime) -> int:
-        """These objects are gone; the totals of their partitions and days follow. How many removals were stale.
+        """These objects are gone; all totals follow. How many removals were stale.
 
         A partition whose last recorded object goes is forgotten with it. The catalogue keeps it: an empty partition
         harms nobody, and dropping it is a matter of reconciling.
         """
         ...
 
+    def record_inspections(self, table: str, inspections: Iterable[Inspection]) -> int:
+        """Record what reading objects told; all totals follow. How many came too late: the object is gone, or it
+        changed since the reading began.
+        """
+        ...
+
     def forget_removals(self, *, now: datetime) -> int:
-        """Forget removals that no notification can contradict any more; how many."""
+        """Forget removals that no notification can contradict any more; how many this call has forgotten."""
         ...
 
     def begin_load(self, load_id: str, table: str, facts: Mapping[str, object]) -> Mapping[str, object]:
@@ -176,7 +352,7 @@ class PartitionLedger(Protocol):
         now: datetime,
         source: LoadSource | None = None,
     ) -> None:
-        """Record the objects of a load, then that it is finished: never the second without the first."""
+        """Record the objects of a load, and that it is finished: never the second without the first."""
         ...
 
     def finished_load(self, load_id: str) -> Mapping[str, object] | None:
@@ -212,16 +388,14 @@ class PartitionLedger(Protocol):
         """What is known of one partition; None when nothing is."""
         ...
 
-    def objects(self, table: str, partition: PartitionSpec) -> list[tuple[str, int, int | None]]:
-        """The recorded objects of a partition: (key, bytes, rows or None), by key."""
-        ...
-
     def known_objects(self, table: str, time_range: PartitionRange | None = None) -> Iterator[KnownObject]:
         """The recorded objects of a range, by partition and key, read in portions so that memory stays flat."""
         ...
 
     def days(self, table: str) -> list[str]:
-        """The first values (days) of the recorded partitions, oldest first."""
+        """The days of the recorded partitions, oldest first: the values of a partition down to the day, joined by `/`
+        (`2026-11-22`, or `2026/11/22` where year, month and day have folders of their own).
+        """
         ...
 
     def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
@@ -235,6 +409,14 @@ class PartitionLedger(Protocol):
         """How fresh and complete a table is, by what is known. Costs the same at any number of partitions."""
         ...
 
+    def offset_series(self, table: str) -> list[OffsetSeries]:
+        """The totals of each Kafka partition, by generation and partition. Costs the same at any number of objects."""
+        ...
+
+    def offset_faults(self, table: str, *, limit: int) -> list[OffsetFault]:
+        """At most so many batches with missing or surplus offsets, by generation, Kafka partition and offset."""
+        ...
+
 
 def sequencer_order(sequencer: str) -> str:
     """A text by which the sequencers of one key compare: the shorter one is filled with zeros on the right.
@@ -246,7 +428,12 @@ def sequencer_order(sequencer: str) -> str:
 
 def milliseconds(moment: datetime) -> int:
     """A moment as ms since 1970."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def moment_of(since_epoch_milliseconds: int) -> datetime:
+    """The moment of ms since 1970."""
+    return _EPOCH + timedelta(milliseconds=since_epoch_milliseconds)
 
 
 def _iso(moment: datetime | None) -> str | None:

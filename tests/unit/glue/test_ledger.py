@@ -61,7 +61,8 @@ def test_an_object_that_was_replaced_changes_the_totals_by_its_difference(ledger
     ledger.record_objects("events", [an_object(path, "k", 100, 10), an_object(path, "j", 1, 1)])
     ledger.record_objects("events", [an_object(path, "k", 40, 4)])
     assert ledger.summary("events") == LedgerSummary(1, 2, 41)
-    assert ledger.objects("events", spec(path)) == [("j", 1, 1), ("k", 40, 4)]
+    objects = [(known.key, known.size_bytes, known.row_count) for known in ledger.known_objects("events")]
+    assert objects == [("j", 1, 1), ("k", 40, 4)]
 
 
 def test_summary_of_a_range_equals_counting_by_hand(ledger: SqliteLedger) -> None:
@@ -100,22 +101,6 @@ def test_freshness_and_gaps(ledger: SqliteLedger) -> None:
     assert freshness.last_arrival == NOW + timedelta(hours=1)
     assert (freshness.partition_count, freshness.missing_partition_count) == (6, 5)
     assert freshness.to_json()["last_arrival"] == "2026-11-22T13:00:00Z"
-
-
-def test_a_load_is_finished_with_its_objects_or_not_at_all(ledger: SqliteLedger) -> None:
-    assert ledger.begin_load("one", "events", {"end": 1}) == {"end": 1}
-    assert ledger.begin_load("one", "events", {"end": 2}) == {"end": 1}
-    assert ledger.finished_load("one") is None
-
-    def failing() -> Iterator[ObjectRecord]:
-        yield an_object("dt=2026-11-22/hr=10/min=05", "k", 10)
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        ledger.finish_load("one", "events", failing(), {}, now=NOW)
-    assert (ledger.summary("events"), ledger.finished_load("one")) == (LedgerSummary(0, 0, 0), None)
-    ledger.finish_load("one", "events", [an_object("dt=2026-11-22/hr=10/min=05", "k", 10)], {"rows": 3}, now=NOW)
-    assert ledger.finished_load("one") == {"rows": 3}
 
 
 def test_the_file_survives_and_is_shared(tmp_path: Path) -> None:
