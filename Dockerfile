@@ -27,5 +27,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/health/ready', timeout=2)"]
 # one worker: the embedded engine uses all cores by itself
-CMD ["gunicorn", "api.asgi:application()", "--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "1", \
+CMD ["gunicorn", "api.asgi:application()", "--worker-class", "api.worker.Worker", "--workers", "1", \
      "--bind", "0.0.0.0:8080", "--graceful-timeout", "60", "--timeout", "120", "--keep-alive", "75"]

@@ -1,6 +1,7 @@
 """Puts the HTTP application together: the contract, its operations, security, the edge around it all.
 
-    Edge                request id, problems, access log, numbers
+    [CORSMiddleware     starlette: where other origins are allowed]
+    Edge                request id, origin, problems, headers of every answer, access log, numbers
     Documentation       Swagger UI
     RoutingMiddleware   connexion: path and method -> operation
     SecurityMiddleware  connexion: key -> caller
@@ -28,6 +29,7 @@ from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.validators import JSONResponseBodyValidator
 from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
 
 from api.auth import Gate, Keys, security_map
 from api.contract import load_contract
@@ -36,6 +38,7 @@ from api.edge import Edge, Recorder
 from api.logs import Log, json_log
 from api.metrics import Reading, Readings, RequestMetrics, exposition
 from api.operation import Application, OperationsMiddleware
+from api.peers import TrustedPeers
 from api.problem_types import problem_pages
 from api.settings import Settings
 from service.queries import QueryService
@@ -85,12 +88,14 @@ def create_app(
         metrics=RequestMetrics(registry),
         has_access_log=settings.access_log,
         record=record,
+        peers=TrustedPeers(settings.trusted_peers),
     )
     contract = load_contract("v0")
     app = AsyncApp(
         "api",
         lifespan=lifespan,
         middlewares=[
+            *_cross_origin(settings),
             edge,
             Documentation,
             RoutingMiddleware,
@@ -108,3 +113,22 @@ def create_app(
     app.add_api(contract)
     add_pages(app, Pages(contract, problem_pages()))
     return app
+
+
+def _cross_origin(settings: Settings) -> list[Callable[..., Any]]:
+    """Lets pages of the named origins call, with a key in a header; never with a browser's own credentials, which a
+    page of another origin could make use of.
+    """
+    if not settings.cors_origins:
+        return []
+    return [
+        partial(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-Id"],
+            expose_headers=["Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
+            allow_credentials=False,
+            max_age=600,
+        )
+    ]

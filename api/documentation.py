@@ -13,11 +13,12 @@ from connexion.middleware.swagger_ui import SwaggerUIMiddleware
 from connexion.options import SwaggerUIOptions
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.contract import Document
 from api.exchange import exchange_of
 from api.problems import NotFound
+from api.response_headers import page_policy
 
 SWAGGER_UI_PATH = "/v0/ui"
 CONTRACT_PATH = "/v0/openapi.json"
@@ -42,14 +43,40 @@ def swagger_ui_options() -> SwaggerUIOptions:
 
 
 class Documentation(SwaggerUIMiddleware):  # type: ignore[misc]  # connexion has no type hints that mypy is told of
-    """connexion's Swagger UI, asked only for its own paths: every other request skips its router."""
+    """connexion's Swagger UI, asked only for its own paths: every other request skips its router.
+
+    Its page starts itself by an inline script, which the page's policy names by its hash.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(SWAGGER_UI_PATH):
             exchange_of(scope).route = f"{SWAGGER_UI_PATH}/"
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, _with_page_policy(send))
         else:
             await self.app(scope, receive, send)
+
+
+def _with_page_policy(send: Send) -> Send:
+    """Holds back the start of an answer until its body is known; a page gets its policy, anything else is cacheable
+    after asking.
+    """
+    start: Message | None = None
+
+    async def send_with_policy(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            start = message
+            return
+        if start is not None:
+            headers = [*start["headers"], (b"cache-control", b"no-cache")]
+            if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+                policy = page_policy(message.get("body", b"").decode(), allows_inline_styles=True)
+                headers.append((b"content-security-policy", policy.encode()))
+            await send({**start, "headers": headers})
+            start = None
+        await send(message)
+
+    return send_with_policy
 
 
 class Pages:
@@ -58,18 +85,18 @@ class Pages:
     def __init__(self, contract: Document, problem_pages: dict[str, str]) -> None:
         """`problem_pages` is the last part of a problem's `type` -> HTML."""
         self._contract = orjson.dumps(contract)
-        self._landing = resources.files("api").joinpath("console/index.html").read_bytes()
+        self._landing = resources.files("api").joinpath("console/index.html").read_text(encoding="utf-8")
         self._problem_pages = problem_pages
 
     async def contract(self, request: Request) -> Response:
         """The whole contract as one JSON document."""
         exchange_of(request.scope).route = CONTRACT_PATH
-        return Response(self._contract, media_type="application/json")
+        return Response(self._contract, headers={"cache-control": "no-cache"}, media_type="application/json")
 
     async def landing(self, request: Request) -> Response:
         """What this is, and the three calls to try."""
         exchange_of(request.scope).route = "/"
-        return Response(self._landing, media_type="text/html")
+        return _page(self._landing)
 
     async def problem_type(self, request: Request) -> Response:
         """What a problem's `type` leads to."""
@@ -77,7 +104,12 @@ class Pages:
         name = request.path_params["name"]
         if name not in self._problem_pages:
             raise NotFound(f"There is no kind of problem called {name[:100]}.")
-        return Response(self._problem_pages[name], media_type="text/html")
+        return _page(self._problem_pages[name])
+
+
+def _page(html: str) -> Response:
+    headers = {"cache-control": "no-cache", "content-security-policy": page_policy(html)}
+    return Response(html, headers=headers, media_type="text/html")
 
 
 def add_pages(app: Any, pages: Pages) -> None:

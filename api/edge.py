@@ -1,4 +1,5 @@
-"""The outermost layer: gives each request its id, turns every error into a problem, writes the access log, counts.
+"""The outermost layer: gives each request its id, knows where it came from, refuses heads that are too large, turns
+every error into a problem, gives every answer the headers browsers need, writes the access log, counts.
 
 It stands around all of connexion, so that connexion's and starlette's own errors come out in the contract's one
 format too.
@@ -17,7 +18,10 @@ from structlog.contextvars import bound_contextvars
 from api.exchange import Exchange, begin_exchange
 from api.logs import Log
 from api.metrics import RequestMetrics
+from api.peers import TrustedPeers
 from api.problems import problem_response
+from api.request_limits import check_head
+from api.response_headers import added_headers
 
 CLIENT_LEFT = 499  # nginx's number for it: never sent, only logged and counted
 
@@ -25,7 +29,10 @@ Recorder = Callable[[Exchange, float], None]
 
 
 class Edge:
-    """ASGI middleware. `record` is told each finished exchange and its duration in seconds (request events)."""
+    """ASGI middleware. `record` is told each finished exchange and its duration in seconds (request events).
+
+    `peers` are those that may say where a request came from.
+    """
 
     def __init__(
         self,
@@ -35,6 +42,7 @@ class Edge:
         metrics: RequestMetrics,
         has_access_log: bool = True,
         record: Recorder | None = None,
+        peers: TrustedPeers | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = app
@@ -42,6 +50,7 @@ class Edge:
         self._metrics = metrics
         self._has_access_log = has_access_log
         self._record = record
+        self._peers = peers or TrustedPeers()
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,12 +59,15 @@ class Edge:
             return
         started = self._clock()
         exchange = begin_exchange(scope)
+        exchange.origin = self._peers.origin(scope)
+        is_https = exchange.origin.scheme == "https"
         request_id_header = (b"x-request-id", exchange.request_id.encode())
 
         async def observed_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], request_id_header]
+                headers = [*message["headers"], *exchange.headers, request_id_header]
+                message["headers"] = headers + added_headers(headers, is_https=is_https)
             else:
                 exchange.sent_bytes += len(message.get("body", b""))
             await send(message)
@@ -70,6 +82,7 @@ class Edge:
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            check_head(scope)
             await self._app(scope, receive, send)
         except ClientDisconnect:
             exchange.status = CLIENT_LEFT
@@ -97,6 +110,7 @@ class Edge:
                 status=status,
                 duration_ms=round(duration_seconds * 1000, 3),
                 request_id=exchange.request_id,
+                client=exchange.origin.client,
                 tenant=exchange.tenant,
                 key_id=exchange.key_id,
                 query_id=exchange.query_id,

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.types import Scope
+
+from api.peers import Origin
 
 SCOPE_KEY = "data_hist.exchange"
 REQUEST_ID = re.compile(rb"[0-9A-Za-z_.:+/=-]{1,128}")
 UNMATCHED = "(unmatched)"
+NOWHERE = Origin(None, None, "http")
 
 
 @dataclass(slots=True)
 class Exchange:
-    """Filled in while the request is served; `route` is the contract's path template, never the path itself."""
+    """Filled in while the request is served; `route` is the contract's path template, never the path itself.
+
+    `headers` are added to the answer, whatever it is.
+    """
 
     request_id: str
     method: str
@@ -30,6 +36,8 @@ class Exchange:
     query_id: str | None = None
     code: str | None = None
     sent_bytes: int = 0
+    origin: Origin = NOWHERE
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
 def begin_exchange(scope: Scope) -> Exchange:

@@ -6,6 +6,7 @@ to luck), no lone surrogates, UTF-8 only, 1,024 levels deep at most.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,9 +14,10 @@ import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from api.problems import FieldError, RequestInvalid, RequestTooLarge, UnsupportedMediaType
+from api.problems import FieldError, RequestInvalid, RequestTimeout, RequestTooLarge, UnsupportedMediaType
 
 MAXIMUM_BODY_BYTES = 1_048_576
+BODY_SECONDS = 60.0
 
 
 def require_json(scope: Scope) -> None:
@@ -35,10 +37,20 @@ def require_json(scope: Scope) -> None:
         raise UnsupportedMediaType(f"{parameters.strip()[:100]} is not supported; JSON is UTF-8.")
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int = MAXIMUM_BODY_BYTES) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, limit_bytes: int = MAXIMUM_BODY_BYTES, limit_seconds: float = BODY_SECONDS
+) -> bytes:
     """The whole body. Raises RequestTooLarge as soon as it is known to be over `limit_bytes`: never more than
-    that is held.
+    that is held; and RequestTimeout when it is not whole after `limit_seconds`.
     """
+    try:
+        async with asyncio.timeout(limit_seconds):
+            return await _read_body(scope, receive, limit_bytes)
+    except TimeoutError:
+        raise RequestTimeout(f"The body was not whole after {limit_seconds:g} seconds.") from None
+
+
+async def _read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     too_large = RequestTooLarge(f"The body is over {limit_bytes} bytes.")
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value[:20]) > limit_bytes:

@@ -45,7 +45,10 @@ class EdgeError(Exception):
     + NotFound
     + MethodNotAllowed
     + NotAcceptable
+    + RequestTimeout
     + RequestTooLarge
+    + UrlTooLong
+    + HeadersTooLarge
     + UnsupportedMediaType
     + ServiceStopping
     """
@@ -118,6 +121,28 @@ class NotAcceptable(EdgeError):
     title = "No such format"
 
 
+class RequestTimeout(EdgeError):
+    """The request did not come as a whole in the time it is given."""
+
+    code = "RequestTimeout"
+    title = "The request took too long to arrive"
+    retryable = True
+
+
+class UrlTooLong(EdgeError):
+    """Path and query string are longer than any call of the contract needs."""
+
+    code = "UrlTooLong"
+    title = "The URL is too long"
+
+
+class HeadersTooLarge(EdgeError):
+    """Header fields of more bytes, or more of them, than are read."""
+
+    code = "HeadersTooLarge"
+    title = "The header fields are too large"
+
+
 class RequestTooLarge(EdgeError):
     """More bytes than are read."""
 
@@ -155,7 +180,10 @@ PROBLEMS: Mapping[type[Exception], int] = {
     NotFound: 404,
     MethodNotAllowed: 405,
     NotAcceptable: 406,
+    RequestTimeout: 408,
     RequestTooLarge: 413,
+    UrlTooLong: 414,
+    HeadersTooLarge: 431,
     UnsupportedMediaType: 415,
     ServiceStopping: 503,
     InternalError: 500,

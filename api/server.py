@@ -19,6 +19,7 @@ import uvicorn
 
 from api.app import create_app
 from api.composition import World, build_world
+from api.http_protocol import BoundedProtocol
 from api.logs import Log, json_log, route_library_logs
 from api.settings import Settings, SettingsError, unknown_settings
 from embedded.directory_lock import DirectoryInUse
@@ -114,7 +115,8 @@ def serve(settings: Settings, *, on_listening: Callable[[str], None] | None = No
         host=settings.host,
         port=settings.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=BoundedProtocol,
+        proxy_headers=False,  # api.peers decides whom to believe
         ws="none",
         lifespan="on",
         interface="asgi3",

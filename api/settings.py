@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "DATA_HIST_"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsError(ValueError):
@@ -83,6 +84,20 @@ def _memory(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", text):
         raise ValueError("must be a size with its unit, such as 512MB or 2GB")
     return text
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError("must be networks such as 10.0.0.0/16, parted by commas") from None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(","))
+    if not all(re.fullmatch(r"https?://[0-9A-Za-z.-]+(:[0-9]{1,5})?", origin) for origin in origins):
+        raise ValueError("must be origins such as https://console.example.org, parted by commas; `*` is none")
+    return origins
 
 
 def _bytes_or_none(text: str) -> int | None:
@@ -215,6 +230,21 @@ class Settings:
         default=30,
         metadata=_about(
             _whole_number(0, 3600), "how long running requests may finish after SIGTERM before they are cut"
+        ),
+    )
+    trusted_peers: tuple[Network, ...] = field(
+        default=(),
+        metadata=_about(
+            _networks,
+            "networks of gateways and load balancers whose `X-Forwarded-*` and `X-Data-Hist-*` headers are believed"
+            " ([security.md](security.md)); nobody's by default, loopback's neither",
+            shown="",
+        ),
+    )
+    cors_origins: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            _origins, "origins whose pages may call from a browser, such as `https://console.example.org`", shown=""
         ),
     )
 

@@ -450,7 +450,7 @@ def test_behind_gunicorn(loaded_lake: Path, tmp_path: Path) -> None:
     """As the container image runs it: refused without a key, served with one, stopped gracefully."""
     data_dir = copy_of(loaded_lake, tmp_path)
     port = free_port()
-    options = ["--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
+    options = ["--worker-class", "api.worker.Worker", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
     command = [str(COMMAND.with_name("gunicorn")), "api.asgi:application()", *options]
     environment = environment_of(DATA_HIST_DATA_DIR=str(data_dir))
     refused = subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False)

@@ -54,15 +54,17 @@ def log_lines(log_stream: io.BytesIO) -> Callable[[], list[dict[str, Any]]]:
 
 @pytest.fixture
 def make_client(service: FakeQueryService, log_stream: io.BytesIO) -> Iterator[Callable[..., TestClient]]:
-    """Makes clients of an application; `keys` as create_app takes them."""
+    """Makes clients of an application; `keys` as create_app takes them, `client` is the peer's address."""
     clients = []
 
-    def make(keys: FakeKeys | None = None, **options: Any) -> TestClient:
+    def make(
+        keys: FakeKeys | None = None, *, settings: Settings | None = None, client: Any = None, **options: Any
+    ) -> TestClient:
         options.setdefault("validate_responses", True)
-        app = create_app(
-            Settings(), service=service, keys=keys, log=json_log(log_stream), registry=CollectorRegistry(), **options
-        )
-        client = app.test_client(base_url="http://127.0.0.1:8080", follow_redirects=False)
+        options = {"service": service, "log": json_log(log_stream), "registry": CollectorRegistry(), **options}
+        app = create_app(settings or Settings(), keys=keys, **options)
+        peer = {} if client is None else {"client": client}
+        client = app.test_client(base_url="http://127.0.0.1:8080", follow_redirects=False, **peer)
         client.__enter__()
         clients.append(client)
         return client
