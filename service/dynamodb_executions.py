@@ -37,8 +37,10 @@ from typing import Any
 import orjson
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
-from service.dynamodb_items import ConditionFailed, DynamoDbTable, Item
-from service.dynamodb_tables import EXECUTIONS, TTL_ATTRIBUTE
+from glue.dynamodb_table import TTL_ATTRIBUTE
+from glue.dynamodb_values import Item
+from service.dynamodb_items import ConditionFailed, DynamoDbTable
+from service.dynamodb_tables import EXECUTIONS
 from service.errors import StoreUnavailable
 from service.execution_records import (
     Record,

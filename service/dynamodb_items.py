@@ -20,11 +20,10 @@ from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from glue.dynamodb_values import Item, decoded, encoded
 from service.errors import StoreUnavailable
 
 _LOG = logging.getLogger(__name__)
-
-Item = dict[str, Any]
 
 BATCH_GET_LIMIT = 100
 """BatchGetItem takes at most 100 keys (DynamoDB API reference)."""
@@ -321,40 +320,3 @@ class _Update:
         place = f":s{len(self._values)}"
         self._values[place] = value
         return place
-
-
-def encoded(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as the API wants it; attributes that are None are left out."""
-    return {name: _encoded_value(value) for name, value in item.items() if value is not None}
-
-
-def decoded(item: Mapping[str, Any]) -> Item:
-    """An item of the API in plain values."""
-    return {name: _decoded_value(value) for name, value in item.items()}
-
-
-def _encoded_value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, bytes):
-        return {"B": value}
-    if isinstance(value, Mapping):
-        return {"M": encoded(value)}
-    raise TypeError(f"no attribute of DynamoDB holds a {type(value).__name__}")
-
-
-def _decoded_value(value: Mapping[str, Any]) -> Any:
-    ((kind, content),) = value.items()
-    if kind == "N":
-        return int(content)
-    if kind == "M":
-        return decoded(content)
-    if kind in ("S", "BOOL"):
-        return content
-    if kind == "B":
-        return bytes(content)
-    raise TypeError(f"an attribute of type {kind} is none of this service's")

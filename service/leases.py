@@ -27,8 +27,10 @@ from uuid import uuid4
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
-from service.dynamodb_items import ConditionFailed, DynamoDbTable, Item
-from service.dynamodb_tables import LEASES, TTL_ATTRIBUTE
+from glue.dynamodb_table import TTL_ATTRIBUTE
+from glue.dynamodb_values import Item
+from service.dynamodb_items import ConditionFailed, DynamoDbTable
+from service.dynamodb_tables import LEASES
 from service.errors import StoreUnavailable
 from service.execution_records import microseconds
 from service.ownership import Ownership

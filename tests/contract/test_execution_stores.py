@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from glue.dynamodb_table import create_table
 from service.dynamodb_executions import DynamoDbExecutionStore
-from service.dynamodb_tables import EXECUTIONS, create_table
+from service.dynamodb_tables import EXECUTIONS
 from service.executions import ExecutionStore
 from service.sqlite_executions import SqliteExecutionStore
 from tests.contract.aws_implementations import moto_client

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from glue.dynamodb_table import create_table
 from service.dynamodb_executions import DynamoDbExecutionStore
-from service.dynamodb_tables import EXECUTIONS, create_table
+from service.dynamodb_tables import EXECUTIONS
 from service.errors import StoreUnavailable
 from service.executions import Plan, StoredExecution
 from service.model import OutputColumn, QueryStatus, QueryWarning

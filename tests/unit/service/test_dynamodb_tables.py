@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from service.dynamodb_tables import EXECUTIONS, TABLES, Key, TableDefinition, create_table, differences
+from glue.dynamodb_table import Key, TableDefinition, create_table, differences
+from service.dynamodb_tables import EXECUTIONS, TABLES
 from tests.contract.aws_implementations import moto_client
 
 

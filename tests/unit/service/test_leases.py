@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.dynamodb_tables import LEASES, create_table
+from glue.dynamodb_table import create_table
+from service.dynamodb_tables import LEASES
 from service.errors import StoreUnavailable
 from service.leases import LeasedSlots, LeaseOwnership, UnlimitedSlots
 from tests.contract.aws_implementations import moto_client
