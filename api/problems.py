@@ -206,6 +206,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     service_errors.TooManyQueries: 429,
     service_errors.EngineUnavailable: 503,
     service_errors.StoreUnavailable: 503,
+    service_errors.NoSpaceForResult: 503,
 }
 
 # The engine's failures carry codes of these classes too, and then the same title: one problem, whoever sees it.

@@ -21,7 +21,7 @@ import pyarrow.parquet
 from service.engine import ByteStream
 from service.model import OutputColumn
 from service.result_csv import read_batches
-from service.spool import ROW_END, SpoolReader
+from service.spool import ROW_END, RowReader
 from service.transcoding import Transcoder
 
 CHUNK_BYTES = 2**20
@@ -37,7 +37,7 @@ def csv_chunks(open_stream: Callable[[], ByteStream]) -> Iterator[bytes]:
 
 
 def ndjson_chunks(
-    reader_of_spool: Callable[[], SpoolReader],
+    reader_of_spool: Callable[[], RowReader],
     *,
     wait_seconds: float = 0.05,
     sleep: Callable[[float], None] = time.sleep,

@@ -22,6 +22,7 @@
     + TooManyQueries                    limit, retry_after_seconds
     + EngineUnavailable                 engine, retry_after_seconds
     + StoreUnavailable                  retry_after_seconds
+    + NoSpaceForResult                  retry_after_seconds
     + TableUnknown                      name, suggestions                      GET /tables/{table}
     + KeyNotFound                       key_id
     + ScopeMissing                      scope
@@ -313,6 +314,17 @@ class StoreUnavailable(ServiceError):
     retryable = True
 
     def __init__(self, detail: str, *, retry_after_seconds: float = 2.0) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NoSpaceForResult(ServiceError):
+    """The disk of this replica has no room for the result's rows; the engine's result is kept, so nothing is lost."""
+
+    title = "There is no space for the result"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_seconds: float = 10.0) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
 

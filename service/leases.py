@@ -21,8 +21,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
@@ -185,28 +186,6 @@ class LeaseOwnership:
         return microseconds(self._clock() + _KEPT) // 1_000_000
 
 
-class EngineSlots(Protocol):
-    """How many queries may run on the engine at once, for all processes together."""
-
-    def take(self, query_id: str) -> bool:
-        """Whether the query may run: it has a slot, or got one. Raises StoreUnavailable."""
-        ...
-
-    def give_back(self, query_id: str) -> None:
-        """Lets another query have the slot; none is given back twice. Raises StoreUnavailable."""
-        ...
-
-
-class UnlimitedSlots:
-    """The engine's own limit is the only one."""
-
-    def take(self, query_id: str) -> bool:  # noqa: ARG002 - every query may run
-        return True
-
-    def give_back(self, query_id: str) -> None:
-        """There is nothing to give back."""
-
-
 class LeasedSlots:
     """Slots of the living names in the leases table. Who adopts a query has its slot; a dead name's are free."""
 
@@ -215,15 +194,34 @@ class LeasedSlots:
         self._slots_id = f"slots#{engine_name}"
         self._limit = limit
         self._ownership = ownership
+        self._lock = threading.Lock()
+        self._owed: list[tuple[str, str]] = []
 
     def take(self, query_id: str) -> bool:
+        self._settle()
         full = self._taken(query_id)
         if full is None:
             return True
         return self._freed(full) and self._taken(query_id) is None
 
     def give_back(self, query_id: str) -> None:
-        self._remove([(query_id, self._ownership.owner)])
+        with self._lock:
+            self._owed.append((query_id, self._ownership.owner))
+        try:
+            self._settle()
+        except StoreUnavailable as error:
+            _LOG.warning("engine slots could not be given back yet: %s", error)
+
+    def _settle(self) -> None:
+        """Gives back what is owed. Raises StoreUnavailable; then it is still owed."""
+        while True:
+            with self._lock:
+                if not self._owed:
+                    return
+                owed = self._owed[0]
+            self._remove([owed])
+            with self._lock, suppress(ValueError):  # another thread was as quick
+                self._owed.remove(owed)
 
     def _taken(self, query_id: str) -> Item | None:
         """None when the query has a slot now; otherwise what is held."""

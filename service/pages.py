@@ -16,7 +16,7 @@ import orjson
 
 from service.errors import InvalidPagingToken
 from service.model import OutputColumn, Page
-from service.spool import ROW_END, SpoolReader
+from service.spool import ROW_END, RowReader
 from service.tokens import ResultPosition, TokenSigner
 
 
@@ -31,7 +31,7 @@ def page_head(query_id: str, columns: Sequence[OutputColumn]) -> bytes:
 
 
 def page(
-    reader: SpoolReader,
+    reader: RowReader,
     signer: TokenSigner,
     *,
     query_id: str,
@@ -57,7 +57,8 @@ def page(
         raise PageNotReady
     if is_complete and position.row > 0 and position.row >= row_count:
         raise InvalidPagingToken("the paging token points behind the end of the result")
-    rows = reader.read(position.row, results_per_page, position.byte_offset, is_waiting_allowed=is_waiting_allowed)
+    # the row says where the page begins; the offset could be that of a spool of another release, on another replica
+    rows = reader.read(position.row, results_per_page, is_waiting_allowed=is_waiting_allowed)
     next_token = None
     if position.row + rows.row_count < row_count:
         next_position = ResultPosition(position.row + rows.row_count, rows.end_offset)
@@ -73,7 +74,7 @@ def page(
     )
 
 
-def _head(reader: SpoolReader, query_id: str, columns: Sequence[OutputColumn]) -> bytes:
+def _head(reader: RowReader, query_id: str, columns: Sequence[OutputColumn]) -> bytes:
     kept = reader.page_head
     if kept is None or kept[0] is not columns:
         kept = reader.page_head = (columns, page_head(query_id, columns))

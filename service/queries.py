@@ -40,11 +40,13 @@ from glue.table_spec import TableSpec
 from service.changes import Changes
 from service.downloads import arrow_chunks, csv_chunks, ndjson_chunks, parquet_chunks
 from service.engine import ByteStream, Engine
+from service.engine_slots import EngineSlots
 from service.errors import (
     Blame,
     EngineUnavailable,
     IdempotencyConflict,
     InvalidRequest,
+    NoSpaceForResult,
     QueryFailed,
     QueryFailure,
     QueryNotFinished,
@@ -52,6 +54,7 @@ from service.errors import (
     ResultExpired,
     ScanLimitExceeded,
     ServiceError,
+    StoreUnavailable,
     TableUnknown,
 )
 from service.estimates import Ledger, scan_estimates
@@ -86,7 +89,8 @@ from service.process_memory import return_large_buffers
 from service.retention import RetentionSweeper
 from service.running import QueryRunner
 from service.scheduler import Scheduler, SchedulerLimits
-from service.spool import SpoolBusy, SpoolReader, Spools
+from service.shared_spools import NoSharedSpools, SharedSpoolLost, SharedSpools
+from service.spool import RowReader, SpoolBusy, SpoolFull, Spools
 from service.sql.plan import PlannedStatement, TimeRange
 from service.tables import partition_descriptions, query_freshness, table_description
 from service.tokens import ListingPosition, TokenSigner
@@ -94,6 +98,7 @@ from service.tokens import ListingPosition, TokenSigner
 _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _REMEMBERED_ENDINGS = 4096
+_TROUBLE_SECONDS = 5.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_CREDIBLE = _EPOCH + timedelta(days=1)
 # An explanation lists the lake for a range up to this; a longer one is explained from the ledger alone.
@@ -125,7 +130,8 @@ class QueryServiceSettings:
     """How the service behaves; the defaults fit one machine.
 
     `page_wait_seconds`: how long next_page waits for rows that are just being spooled. `adoption_interval_seconds`: how
-    often queries of ended processes are looked for.
+    often queries of ended processes are looked for. `clock_tolerance`: how much the clocks of replicas may differ
+    before one deletes what another still serves.
     """
 
     limits: SchedulerLimits = field(default_factory=SchedulerLimits)
@@ -135,6 +141,7 @@ class QueryServiceSettings:
     adoption_interval_seconds: float = 5.0
     sweep_interval_seconds: float = 30.0
     remembered_for: timedelta = timedelta(days=7)
+    clock_tolerance: timedelta = timedelta()
 
 
 class QueryService:
@@ -154,6 +161,8 @@ class QueryService:
         clock: Callable[[], datetime],
         settings: QueryServiceSettings | None = None,
         explain: RangeExplainer | None = None,
+        shared_spools: SharedSpools | None = None,
+        slots: EngineSlots | None = None,
     ) -> None:
         self._settings = settings or QueryServiceSettings()
         self._planner = planner
@@ -166,6 +175,7 @@ class QueryService:
         self._ownership = ownership
         self._clock = clock
         self._explain = explain
+        self._shared_spools = shared_spools or NoSharedSpools()
         self._changes = Changes()
         self._runner = QueryRunner(
             store,
@@ -175,15 +185,23 @@ class QueryService:
             clock=clock,
             on_end=self._ended,
             plan_again=self._plan_again,
+            slots=slots,
             maximum_attempts=self._settings.maximum_attempts,
         )
         self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
         self._sweeper = RetentionSweeper(
-            store, engine, spools, clock=clock, remembered_for=self._settings.remembered_for
+            store,
+            engine,
+            spools,
+            self._shared_spools,
+            clock=clock,
+            remembered_for=self._settings.remembered_for,
+            clock_tolerance=self._settings.clock_tolerance,
         )
         self._pool = ThreadPoolExecutor(self._settings.pool_threads, thread_name_prefix="query-service")
         # one at a time and apart: writing lost spools again must not keep anybody from asking for a status
         self._spooling_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-spool")
+        self._sharing_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-share")
         self._upkeep: threading.Thread | None = None
         self._is_closing = threading.Event()
         # endings never change, so they are answered from memory; one process remembers this many
@@ -191,6 +209,7 @@ class QueryService:
         self._endings_lock = threading.Lock()
         self._spooling_again: set[str] = set()
         self._lost_results: dict[str, QueryFailed] = {}
+        self._spooling_troubles: dict[str, tuple[float, ServiceError]] = {}
 
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished and starts the upkeep (adoption, retention)."""
@@ -618,6 +637,24 @@ class QueryService:
     def _ended(self, stored: StoredExecution) -> None:
         self._remember_ending(stored)
         self._changes.notify(stored.query_id)
+        if stored.execution.has_result and stored.execution.expires_at is not None:
+            self._spools.expire_at(stored.query_id, stored.execution.expires_at)
+            if stored.is_spooled and not self._is_closing.is_set():
+                self._sharing_pool.submit(self._share, stored)
+
+    def _share(self, stored: StoredExecution) -> None:
+        """Lets the other replicas read a spool that this one has written, if it is worth it."""
+        query_id = stored.query_id
+        try:
+            kept = self._spools.is_complete(query_id) and self._shared_spools.keep(
+                stored, self._spools.folder(query_id)
+            )
+            if kept and self._not_expired(stored) is stored:
+                _LOG.info("the spool of query %s is shared", query_id)
+        except ResultExpired:  # it ended while it was being shared: whoever swept it did not see it
+            self._shared_spools.delete(stored)
+        except Exception:
+            _LOG.exception("the spool of query %s could not be shared", query_id)
 
     def _listing(
         self, caller: Caller, status: QueryStatus | None, limit: int, paging_token: str | None
@@ -696,11 +733,8 @@ class QueryService:
 
     def _page(self, query_id: str, caller: Caller, paging_token: str | None, results_per_page: int) -> Page:
         stored = self._finished(query_id, caller)
-        reader = self._spools.reader(query_id)
-        if reader is None:
-            self._spool_again_soon(stored)
-            raise PageNotReady
-        try:
+
+        def of(reader: RowReader) -> Page:
             return page(
                 reader,
                 self._signer,
@@ -710,16 +744,31 @@ class QueryService:
                 paging_token=paging_token,
                 results_per_page=results_per_page,
             )
-        except PageNotReady:
-            self._spool_again_soon(stored)
-            raise
+
+        own = self._spools.reader(query_id)
+        if own is not None:
+            with suppress(PageNotReady):
+                return of(own)
+        shared = self._shared_spools.reader(stored)
+        if shared is not None:
+            try:
+                return of(shared)
+            except SharedSpoolLost as error:
+                _LOG.warning("the shared spool of query %s is gone: %s", query_id, error)
+                self._shared_spools.forget(query_id)
+        self._spool_again_soon(stored)
+        raise PageNotReady
 
     def _spool_again_soon(self, stored: StoredExecution) -> None:
         """Sees to it that a spool whose writer is gone is written again; does nothing while somebody writes it.
 
-        Raises QueryFailed when it was tried, and the engine's result is gone.
+        Raises QueryFailed when it was tried, and the engine's result is gone; NoSpaceForResult, EngineUnavailable or
+        StoreUnavailable when it was tried a moment ago and could not be done.
         """
         with self._endings_lock:
+            since, trouble = self._spooling_troubles.get(stored.query_id, (float("-inf"), None))
+            if trouble is not None and time.monotonic() - since < _TROUBLE_SECONDS:
+                raise trouble
             lost = self._lost_results.get(stored.query_id)
             if lost is not None:
                 raise QueryFailed(lost.failure, query_id=stored.query_id) from lost
@@ -729,11 +778,18 @@ class QueryService:
         self._spooling_pool.submit(self._spool_again, stored.query_id)
 
     def _spool_again(self, query_id: str) -> None:
+        trouble: ServiceError | None = None
         try:
             if not self._spools.is_complete(query_id):
                 self._runner.spool_again(query_id)
         except SpoolBusy:
             pass
+        except SpoolFull as error:
+            _LOG.error("there is no room for the result of query %s: %s", query_id, error)
+            trouble = NoSpaceForResult("this replica has no room for the rows of the result; ask again")
+        except (EngineUnavailable, StoreUnavailable) as error:
+            _LOG.warning("the result of query %s could not be spooled again: %s", query_id, error)
+            trouble = error
         except QueryFailed as error:
             _LOG.warning("the result of query %s is gone: %s", query_id, error)
             if not error.failure.retryable:
@@ -744,6 +800,10 @@ class QueryService:
         finally:
             with self._endings_lock:
                 self._spooling_again.discard(query_id)
+                if trouble is None:
+                    self._spooling_troubles.pop(query_id, None)
+                else:
+                    self._spooling_troubles[query_id] = (time.monotonic(), trouble)
 
     def _download(self, query_id: str, caller: Caller, format: DownloadFormat) -> Download:
         stored = self._finished(query_id, caller)
@@ -770,16 +830,21 @@ class QueryService:
             chunks=chunks,
         )
 
-    def _growing_reader(self, stored: StoredExecution) -> SpoolReader:
-        """The reader of a spool that exists or soon will. Raises QueryNotFinished when it does not come."""
+    def _growing_reader(self, stored: StoredExecution) -> RowReader:
+        """The reader of a spool that exists or soon will. Raises QueryNotFinished when it does not come, and what
+        _spool_again_soon raises.
+        """
         deadline = time.monotonic() + self._settings.page_wait_seconds
         while True:
-            reader = self._spools.reader(stored.query_id)
-            if reader is not None:
-                if not reader.is_complete:
-                    self._spool_again_soon(stored)
-                return reader
+            own = self._spools.reader(stored.query_id)
+            if own is not None and own.is_complete:
+                return own
+            shared = self._shared_spools.reader(stored)
+            if shared is not None:
+                return shared
             self._spool_again_soon(stored)
+            if own is not None:
+                return own
             if time.monotonic() >= deadline:
                 detail = "the rows are still being written; ask again"
                 raise QueryNotFinished(detail, query_id=stored.query_id, status=QueryStatus.FINISHED)
@@ -796,7 +861,9 @@ class QueryService:
                     self._sweeper.sweep_orphans()
                     is_first = False
                 if time.monotonic() >= next_sweep:
-                    self._sweeper.sweep()
+                    self._sweeper.sweep_local()
+                    if self._ownership.has_role("sweeper"):
+                        self._sweeper.sweep()
                     next_sweep = time.monotonic() + self._settings.sweep_interval_seconds
                 self._scheduler.adopt_abandoned()
             except Exception:  # upkeep goes on whatever happens: the next round may succeed
@@ -808,6 +875,7 @@ class QueryService:
             self._upkeep.join()
         self._scheduler.close()
         self._spooling_pool.shutdown(wait=True, cancel_futures=True)
+        self._sharing_pool.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._spools.close()
         self._ownership.release()

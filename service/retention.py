@@ -6,6 +6,8 @@ query too.
 
 Deleting comes before marking, so a crash in between only means that nothing is deleted a second time. Sweeping twice
 equals sweeping once, also when several processes sweep the same store.
+
+Of several replicas one sweeps (the role `sweeper`) what is in S3 and in the store; each sweeps its own spools.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from datetime import datetime, timedelta
 from service.engine import Engine
 from service.errors import ServiceError
 from service.executions import ExecutionStore
+from service.shared_spools import SharedSpools
 from service.spool import Spools
 
 _LOG = logging.getLogger(__name__)
@@ -41,19 +44,23 @@ class RetentionSweeper:
         store: ExecutionStore,
         engine: Engine,
         spools: Spools,
+        shared_spools: SharedSpools,
         *,
         clock: Callable[[], datetime],
         remembered_for: timedelta = timedelta(days=7),
+        clock_tolerance: timedelta = timedelta(),
     ) -> None:
         self._store = store
         self._engine = engine
         self._spools = spools
         self._clock = clock
+        self._shared_spools = shared_spools
         self._remembered_for = remembered_for
+        self._clock_tolerance = clock_tolerance
 
     def sweep(self) -> SweepReport:
         """Deletes what has expired. Returns what failed; never raises for a single result."""
-        now = self._clock()
+        now = self._clock() - self._clock_tolerance
         expunged_count = 0
         failed: list[tuple[str, str]] = []
         while True:
@@ -61,6 +68,7 @@ class RetentionSweeper:
             for stored in expired:
                 try:
                     self._spools.delete(stored.query_id)
+                    self._shared_spools.delete(stored)
                     if stored.result_location is not None and stored.engine_id is not None:
                         self._engine.delete_result(stored.engine_id, stored.result_location)
                 except (OSError, ServiceError) as error:
@@ -73,6 +81,10 @@ class RetentionSweeper:
                 break
         forgotten_count = self._store.forget(now - self._remembered_for)
         return SweepReport(expunged_count, forgotten_count, tuple(failed))
+
+    def sweep_local(self) -> int:
+        """Deletes this process's spools of results that have ended, without asking anybody; how many."""
+        return self._spools.delete_expired(self._clock())
 
     def sweep_orphans(self) -> int:
         """Deletes spools of queries that the store does not know; how many. For the start of a process."""

@@ -32,6 +32,7 @@ from service.engine import (
     MalformedRows,
     StartContext,
 )
+from service.engine_slots import EngineSlots, UnlimitedSlots
 from service.errors import Blame, EngineUnavailable, QueryFailed, QueryFailure, StatementError, StoreUnavailable
 from service.executions import Ending, ExecutionStore, Plan, StoredExecution
 from service.model import (
@@ -45,10 +46,11 @@ from service.model import (
 from service.ownership import Ownership
 from service.places import placed
 from service.result_csv import ResultUnreadable, read_batches
-from service.spool import SpoolBusy, Spools, SpoolWriter
+from service.spool import SpoolBusy, SpoolFull, Spools, SpoolWriter
 from service.transcoding import Transcoder
 
 _LOG = logging.getLogger(__name__)
+_UNREACHED = QueryFailure("EngineUnavailable", "the engine could not be reached", Blame.ENGINE, retryable=True)
 _UNREADABLE = "the row cannot be read, so whose it is cannot be told: what is wrong in it is shown to operators only"
 
 
@@ -91,6 +93,7 @@ class QueryRunner:
         clock: Callable[[], datetime],
         on_end: Callable[[StoredExecution], None],
         plan_again: Callable[[StoredExecution], Plan],
+        slots: EngineSlots | None = None,
         maximum_attempts: int = 2,
     ) -> None:
         self._store = store
@@ -101,12 +104,19 @@ class QueryRunner:
         self._on_end = on_end
         self._plan_again = plan_again
         self._maximum_attempts = maximum_attempts
-        self._unavailable: dict[str, str] = {}
+        self._slots = slots or UnlimitedSlots()
+        self._unavailable: dict[str, QueryFailure] = {}
         self.is_stopping = Event()
 
     def drive(self, query_id: str) -> RunOutcome:
         """Takes one query as far as it goes now."""
         self._unavailable.pop(query_id, None)
+        outcome = self._fenced(query_id)
+        if outcome in (RunOutcome.DONE, RunOutcome.AGAIN, RunOutcome.BUSY):
+            self._slots.give_back(query_id)
+        return outcome
+
+    def _fenced(self, query_id: str) -> RunOutcome:
         try:
             stored = self._store.get(query_id)
             if stored is None or stored.execution.is_terminal or stored.owner != self._ownership.owner:
@@ -130,7 +140,12 @@ class QueryRunner:
         except EngineUnavailable as error:
             # not released: nobody knows whether the engine heard us; the same token will tell
             _LOG.warning("engine unavailable for query %s: %s", query_id, error)
-            self._unavailable[query_id] = error.detail
+            self._unavailable[query_id] = QueryFailure("EngineUnavailable", error.detail, Blame.ENGINE, retryable=True)
+            return RunOutcome.UNAVAILABLE
+        except SpoolFull as error:
+            _LOG.error("there is no room for the result of query %s: %s", query_id, error)
+            detail = "the disk of the service has no room for the rows of the result"
+            self._unavailable[query_id] = QueryFailure("NoSpaceForResult", detail, Blame.SERVICE, retryable=True)
             return RunOutcome.UNAVAILABLE
         except (EngineClosed, _Stopping):
             return RunOutcome.GIVEN_BACK
@@ -155,19 +170,24 @@ class QueryRunner:
         self.is_stopping.set()
         self._engine.close()
 
-    def give_up(self, query_id: str, detail: str) -> None:
-        """Fails a query whose engine stayed away for too long; the failure says what the engine's trouble was."""
+    def give_up(self, query_id: str, after_seconds: float) -> None:
+        """Fails a query that could not go on for so long; the failure says what the trouble was.
+
+        Raises StoreUnavailable.
+        """
         stored = self._store.get(query_id)
-        trouble = self._unavailable.pop(query_id, None)
-        detail = detail if trouble is None else f"{detail}: {trouble}"
+        failure = self._unavailable.get(query_id, _UNREACHED)
+        failure = replace(failure, detail=f"{failure.detail}; it was tried for {round(after_seconds)} seconds")
         if stored is not None:
             with suppress(_OwnershipLost):
-                self._failed(stored, QueryFailure("EngineUnavailable", detail, Blame.ENGINE, retryable=True))
+                self._failed(stored, failure)
+        self._unavailable.pop(query_id, None)
+        self._slots.give_back(query_id)
 
     def spool_again(self, query_id: str) -> None:
         """Writes the spool of a FINISHED query once more, from the engine's result object.
 
-        Raises SpoolBusy (it is being written), QueryFailed, EngineUnavailable.
+        Raises SpoolBusy (it is being written), SpoolFull, QueryFailed, EngineUnavailable, StoreUnavailable.
         """
         stored = self._store.get(query_id)
         if stored is None or stored.execution.status is not QueryStatus.FINISHED or stored.execution.columns is None:
@@ -184,6 +204,8 @@ class QueryRunner:
             if started is None:
                 return RunOutcome.DONE
             stored = started
+        else:
+            self._slots.take(stored.query_id)  # it runs whatever the answer is
         engine_id = stored.engine_id
         if engine_id is None:
             raise AssertionError("a started execution has an engine id")
@@ -212,6 +234,8 @@ class QueryRunner:
         if stored.is_cancel_requested and not stored.is_starting:
             self._end(stored, Ending(QueryStatus.CANCELLED, self._clock()))
             return None
+        if not self._slots.take(query_id):
+            raise EngineBusy("all engine slots are taken")
         stored = self._with_valid_plan(stored)
         # cancelled after a crash between start and record: the engine may run it, and only the token finds out
         if not stored.is_cancel_requested and self._store.claim_start(query_id, self._owner(stored)) is None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.errors import TooManyQueries
+from service.errors import StoreUnavailable, TooManyQueries
 from service.executions import ExecutionStore
 from service.fair_queue import FairQueue
 from service.model import QueryStatus
@@ -253,5 +253,11 @@ class Scheduler:
                     self._push(tenant, query_id)
             self._changed.notify()
         if is_given_up:
-            seconds = round(self._limits.engine_patience_seconds)
-            self._runner.give_up(query_id, f"the engine could not be reached for {seconds} seconds")
+            self._give_up(tenant, query_id)
+
+    def _give_up(self, tenant: str, query_id: str) -> None:
+        try:
+            self._runner.give_up(query_id, self._limits.engine_patience_seconds)
+        except StoreUnavailable:
+            _LOG.warning("the store cannot be told yet that query %s is given up", query_id)
+            self.enqueue(tenant, query_id, is_reserved=False)

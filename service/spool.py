@@ -5,6 +5,8 @@ slice.
                                             index     the end offset of each row in `rows`, uint64 little-endian
                                             complete  {"row_count", "size_bytes"}: written last, by rename
                                             lock      held by the process that writes
+                                            expires   when the result ends, in us since 1970: it may go without
+                                                      anybody asking the execution store
 
 A row is in `rows` before its entry is in `index`, so what the index tells can be read while the rest is still being
 written: the first page is ready before the spool is complete. A spool without `complete` whose writer died is written
@@ -13,6 +15,7 @@ again from the front; rows are the same each time, so paging tokens keep their m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -21,20 +24,31 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
 import orjson
 
 ROW_END = b",\n"
-_OFFSET = struct.Struct("<Q")
+OFFSET = struct.Struct("<Q")
 _OPEN_READERS = 64
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+ROOM_BYTES = 256 * 2**20
+"""How much room is made when a spool finds the disk full."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class SpoolBusy(Exception):
     """Another thread or process is writing this spool."""
+
+
+class SpoolFull(Exception):
+    """The disk has no room for the spool; what there was of it is deleted."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,32 @@ class RowSlice:
     rows: bytes | bytearray
     row_count: int
     end_offset: int
+
+
+class RowReader(Protocol):
+    """What pages and downloads need of a spool, wherever it lies."""
+
+    page_head: tuple[object, bytes] | None
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every row of the result is there."""
+        ...
+
+    @property
+    def row_count(self) -> int:
+        """How many rows can be read now."""
+        ...
+
+    def end_offset(self, row: int, *, is_waiting_allowed: bool = True) -> int:
+        """The byte offset where the first `row` rows end; 0 for none."""
+        ...
+
+    def read(
+        self, first_row: int, row_limit: int, first_offset: int | None = None, *, is_waiting_allowed: bool = True
+    ) -> RowSlice:
+        """At most `row_limit` rows from `first_row` (from 0) on; `first_offset` spares a look into the index."""
+        ...
 
 
 class SpoolReader:
@@ -66,7 +106,7 @@ class SpoolReader:
             except FileNotFoundError:
                 return False
             sizes = (os.fstat(self._rows).st_size, os.fstat(self._index).st_size)
-            if sizes != (marker["size_bytes"], marker["row_count"] * _OFFSET.size):
+            if sizes != (marker["size_bytes"], marker["row_count"] * OFFSET.size):
                 # a machine that lost power can keep the marker and lose bytes: then it is to be written again
                 return False
             self._complete = (marker["row_count"], marker["size_bytes"])
@@ -77,7 +117,7 @@ class SpoolReader:
         """How many rows can be read now; all of them when `is_complete`."""
         if self._complete is not None:
             return self._complete[0]
-        return os.fstat(self._index).st_size // _OFFSET.size
+        return os.fstat(self._index).st_size // OFFSET.size
 
     @property
     def size_bytes(self) -> int:
@@ -91,7 +131,7 @@ class SpoolReader:
         if row == 0:
             return 0
         read = _read if is_waiting_allowed else _read_in_memory
-        offset: int = _OFFSET.unpack(read(self._index, _OFFSET.size, (row - 1) * _OFFSET.size))[0]
+        offset: int = OFFSET.unpack(read(self._index, OFFSET.size, (row - 1) * OFFSET.size))[0]
         return offset
 
     def read(
@@ -172,10 +212,24 @@ class Spools:
 
     @contextmanager
     def writer(self, query_id: str) -> Iterator[SpoolWriter]:
-        """The writer of a new spool, in place of whatever was there. Raises SpoolBusy when somebody else is writing
-        it.
+        """The writer of a new spool, in place of whatever was there.
+
+        Raises SpoolBusy when somebody else is writing it, SpoolFull when the disk is full: room is made by then where
+        older spools can go, so trying again may help.
         """
         folder = self.folder(query_id)
+        try:
+            with self._written(query_id, folder) as writer:
+                yield writer
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            self.delete(query_id)
+            self.make_room()
+            raise SpoolFull(os.strerror(error.errno or 0)) from error
+
+    @contextmanager
+    def _written(self, query_id: str, folder: Path) -> Iterator[SpoolWriter]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -183,7 +237,7 @@ class Spools:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SpoolBusy(query_id) from None
-            for name in ("complete", "index", "rows"):
+            for name in ("complete", "expires", "index", "rows"):
                 (folder / name).unlink(missing_ok=True)
             self._drop_reader(query_id)
             writer = SpoolWriter(folder)
@@ -229,6 +283,42 @@ class Spools:
         (folder / "complete").unlink(missing_ok=True)  # first: half a spool must never pass for a whole one
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
+
+    def expire_at(self, query_id: str, expires_at: datetime) -> None:
+        """Remembers beside a spool when its result ends. Without a spool, or room on the disk, it does nothing."""
+        with suppress(OSError):
+            (self.folder(query_id) / "expires").write_text(str((expires_at - _EPOCH) // _MICROSECOND))
+
+    def delete_expired(self, now: datetime) -> int:
+        """Deletes the spools whose result has ended; how many."""
+        deleted = 0
+        limit = (now - _EPOCH) // _MICROSECOND
+        for query_id in list(self.query_ids()):
+            with suppress(FileNotFoundError, ValueError):  # none, or one that was cut
+                if int((self.folder(query_id) / "expires").read_text()) <= limit:
+                    self.delete(query_id)
+                    deleted += 1
+        return deleted
+
+    def make_room(self, wanted_bytes: int = ROOM_BYTES) -> int:
+        """Deletes complete spools, those unused for longest first, until so many bytes are free; how many were freed.
+
+        A spool that is deleted is made again when somebody asks for its pages.
+        """
+        found = []
+        for query_id in self.query_ids():
+            folder = self.folder(query_id)
+            with suppress(FileNotFoundError):
+                (folder / "complete").stat()
+                rows = (folder / "rows").stat()
+                found.append((max(rows.st_atime, rows.st_mtime), query_id, rows.st_size))
+        freed_bytes = 0
+        for _, query_id, size_bytes in sorted(found):
+            if freed_bytes >= wanted_bytes:
+                break
+            self.delete(query_id)
+            freed_bytes += size_bytes
+        return freed_bytes
 
     def query_ids(self) -> Iterator[str]:
         """The query ids that have a spool folder."""

@@ -12,8 +12,9 @@ import pytest
 
 from glue.dynamodb_table import create_table
 from service.dynamodb_tables import LEASES
+from service.engine_slots import UnlimitedSlots
 from service.errors import StoreUnavailable
-from service.leases import LeasedSlots, LeaseOwnership, UnlimitedSlots
+from service.leases import LeasedSlots, LeaseOwnership
 from tests.contract.aws_implementations import moto_client
 from tests.fakes.dynamodb import FaultyDynamoDb, refusal
 
@@ -211,6 +212,22 @@ def test_slots_are_for_all_replicas_together(dynamodb: Any, table: str) -> None:
         mine.give_back("q-1")
     assert theirs.take("q-3")
     assert UnlimitedSlots().take("any")
+
+
+def test_a_slot_that_could_not_be_given_back_is_not_lost(dynamodb: Any, table: str) -> None:
+    first, second = Machine(dynamodb, table), Machine(dynamodb, table)
+    mine = first.slots(limit=1)
+    mine._table._sleep = lambda seconds: None
+    assert mine.take("q-1")
+    first.cut_off()
+    mine.give_back("q-1")
+    with pytest.raises(StoreUnavailable):
+        mine.take("q-2")
+    first.mend()
+    assert not second.slots(limit=1).take("q-3")
+    assert mine.take("q-2")
+    mine.give_back("q-2")
+    assert second.slots(limit=1).take("q-3")
 
 
 def test_slots_of_the_dead_are_free_and_who_adopts_a_query_has_its_slot(dynamodb: Any, table: str) -> None:
