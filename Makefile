@@ -11,7 +11,7 @@ BIN      := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run aws test check format bench image lock clean
+.PHONY: help install run aws test check format bench image lambda lock clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: $(VENV)/installed-dev  ## measure against peers in the same run; writes b
 
 image:  ## the container image data-hist:latest (needs Docker)
 	docker build --tag data-hist:latest .
+
+lambda: $(VENV)/installed-dev  ## the tracker's Lambda zip, deploy/build/tracker.zip
+	$(BIN)/python -m deploy.lambda_zip
 
 lock: $(VENV)/installed-dev  ## compile the lock files anew from requirements*.in
 	$(BIN)/python -m pip install --quiet uv

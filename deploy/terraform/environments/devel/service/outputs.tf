@@ -1,0 +1,4 @@
+output "service" {
+  description = "Addresses, queues, work groups and alarms."
+  value       = module.service
+}

@@ -1,0 +1,108 @@
+data "aws_iam_policy_document" "notifications" {
+  statement {
+    sid       = "LakeTells"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.notifications.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["s3.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [var.lake_bucket.arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.account_id]
+    }
+  }
+
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [aws_sqs_queue.notifications.arn]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    sid     = "LambdaRunsAsTracker"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.account_id]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "tracker" {
+  statement {
+    sid       = "ReadNotifications"
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    resources = [aws_sqs_queue.notifications.arn]
+  }
+
+  statement {
+    sid       = "PutAside"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letters.arn]
+  }
+
+  statement {
+    sid     = "RegisterPartitions"
+    actions = ["glue:BatchCreatePartition"]
+
+    resources = concat(
+      ["arn:aws:glue:${var.region}:${var.account_id}:catalog"],
+      [for database in var.databases : "arn:aws:glue:${var.region}:${var.account_id}:database/${database}"],
+      [for database in var.databases : "arn:aws:glue:${var.region}:${var.account_id}:table/${database}/*"],
+    )
+  }
+
+  statement {
+    sid       = "EncryptedQueues"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.kms_key_arn]
+  }
+
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.tracker.arn}:*"]
+  }
+}
+
+resource "aws_iam_role" "tracker" {
+  name               = local.function_name
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+}
+
+resource "aws_iam_role_policy" "tracker" {
+  name   = "tracker"
+  role   = aws_iam_role.tracker.id
+  policy = data.aws_iam_policy_document.tracker.json
+}

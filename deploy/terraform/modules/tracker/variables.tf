@@ -1,0 +1,133 @@
+variable "name" {
+  description = "What every name begins with, such as data-hist-devel."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the catalogue."
+  type        = string
+}
+
+variable "account_id" {
+  description = "Account of lake and catalogue."
+  type        = string
+}
+
+variable "lake_bucket" {
+  description = "Bucket of the lake."
+  type        = object({ name = string, arn = string })
+}
+
+variable "lake_prefix" {
+  description = "Prefix of the objects to hear of."
+  type        = string
+}
+
+variable "databases" {
+  description = "Glue databases whose partitions the tracker registers."
+  type        = list(string)
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts the queues."
+  type        = string
+}
+
+variable "zip_path" {
+  description = "The function's code: what `make lambda` built."
+  type        = string
+
+  validation {
+    condition     = endswith(var.zip_path, ".zip")
+    error_message = "The code is a zip file."
+  }
+}
+
+variable "is_running" {
+  description = "Whether the function reads the queue. While it does not, notifications wait, up to `notification_retention_seconds`."
+  type        = bool
+  default     = true
+}
+
+variable "notification_retention_seconds" {
+  description = "How long a notification waits for the function: 10 days. Dead letters are kept longer (14), since they keep the time at which they were first sent."
+  type        = number
+  default     = 864000
+
+  validation {
+    condition     = var.notification_retention_seconds >= 3600 && var.notification_retention_seconds < 1209600
+    error_message = "From an hour to less than the dead letters' 14 days."
+  }
+}
+
+variable "function_timeout_seconds" {
+  description = "Time for one batch. The queue hides a batch six times as long, as AWS advises."
+  type        = number
+  default     = 120
+
+  validation {
+    condition     = var.function_timeout_seconds >= 10 && var.function_timeout_seconds <= 900
+    error_message = "From 10 to 900 seconds."
+  }
+}
+
+variable "function_memory_megabytes" {
+  description = "Memory of the function; its processor grows with it."
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.function_memory_megabytes >= 256 && var.function_memory_megabytes <= 10240
+    error_message = "From 256 to 10240 MB."
+  }
+}
+
+variable "maximum_receives" {
+  description = "Receives after which the queue gives a message up. More than the 5 after which the function puts it aside with a reason."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.maximum_receives > 5
+    error_message = "More than 5, or messages are given up without their reason."
+  }
+}
+
+variable "batch_size" {
+  description = "Most messages in one batch: their partitions share calls of the catalogue."
+  type        = number
+  default     = 500
+
+  validation {
+    condition     = var.batch_size >= 1 && var.batch_size <= 10000
+    error_message = "From 1 to 10000 messages."
+  }
+}
+
+variable "batching_window_seconds" {
+  description = "How long a batch is gathered. It is part of the time from landing to queryable."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.batching_window_seconds >= 1 && var.batching_window_seconds <= 300
+    error_message = "From 1 to 300 seconds."
+  }
+}
+
+variable "maximum_concurrency" {
+  description = "Most batches at a time: the bound on how hard the catalogue is called."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.maximum_concurrency >= 2 && var.maximum_concurrency <= 1000
+    error_message = "From 2 to 1000 (AWS's own bounds)."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that the function's log is kept."
+  type        = number
+  default     = 90
+}
