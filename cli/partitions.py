@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +18,7 @@ from cli.output import counted, say, shown_bytes, write_json, write_table, write
 
 if TYPE_CHECKING:  # what commands need at run time they import themselves: help is quick
     from glue.partition_range import PartitionRange
+    from glue.run_journal import RunJournal
     from glue.table_spec import TableSpec
 
 app = typer.Typer(help="What the catalogue knows of the lake.", no_args_is_help=True)
@@ -58,6 +62,12 @@ def register(
 
 From = Annotated[str | None, typer.Option("--from", help="Only partitions that hold times at or after this (UTC).")]
 To = Annotated[str | None, typer.Option("--to", help="Only partitions that hold times before this (UTC).")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", min=1, max=10, help="Windows of days worked on, and segments of the catalogue read, at a time."
+    ),
+]
 MAXIMUM_LINES = 100
 
 
@@ -175,10 +185,11 @@ def verify(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     from_text: From = None,
     to_text: To = None,
+    workers: Workers = 4,
     as_json: AsJson = False,
 ) -> int:
     """Compare lake, catalogue and ledger, and say what repair would do. Changes nothing."""
-    return _reconcile(table, data_dir, from_text, to_text, as_json=as_json, apply=False)
+    return _reconcile(table, data_dir, from_text, to_text, workers=workers, as_json=as_json, apply=False)
 
 
 @app.command()
@@ -187,10 +198,11 @@ def repair(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     from_text: From = None,
     to_text: To = None,
+    workers: Workers = 4,
     as_json: AsJson = False,
 ) -> int:
-    """Make catalogue and ledger agree with the lake. Doing it again changes nothing."""
-    return _reconcile(table, data_dir, from_text, to_text, as_json=as_json, apply=True)
+    """Make catalogue and ledger agree with the lake. Killed, it goes on where it was; again changes nothing."""
+    return _reconcile(table, data_dir, from_text, to_text, workers=workers, as_json=as_json, apply=True)
 
 
 @app.command()
@@ -227,7 +239,7 @@ def explain(
 
 
 def _reconcile(
-    table: str, data_dir: Path, from_text: str | None, to_text: str | None, *, as_json: bool, apply: bool
+    table: str, data_dir: Path, from_text: str | None, to_text: str | None, *, workers: int, as_json: bool, apply: bool
 ) -> int:
     from cli.lake import now, open_lake
     from glue.reconcile import KINDS, reconcile
@@ -235,7 +247,21 @@ def _reconcile(
     with open_lake(data_dir) as lake:
         spec = lake.table(table)
         time_range = _range(spec, from_text, to_text)
-        report = reconcile(lake.glue, lake.s3, lake.ledger, spec, time_range, apply=apply, now=now())
+        with _journal(data_dir, spec, from_text, to_text, apply=apply) as journal:
+            report = reconcile(
+                lake.glue,
+                lake.s3,
+                lake.ledger,
+                spec,
+                time_range,
+                apply=apply,
+                now=now(),
+                workers=workers,
+                journal=journal,
+                on_progress=_progress if sys.stderr.isatty() else None,
+            )
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
     exit_code = ExitCode.PARTLY if report.failed else ExitCode.OK
     for partition, reason in report.failed[:MAXIMUM_LINES]:
         say(f"failed: {partition}: {reason}")
@@ -253,6 +279,33 @@ def _reconcile(
     if not report.agrees and not apply:
         say(f"data-hist partitions repair {spec.reference} mends them")
     return int(exit_code)
+
+
+@contextmanager
+def _journal(
+    data_dir: Path, spec: TableSpec, from_text: str | None, to_text: str | None, *, apply: bool
+) -> Iterator[RunJournal]:
+    """What this run has finished, in the data directory; one that was killed before is gone on with."""
+    from cli.lake import now
+    from glue.run_journal import JournalInUse, RunJournal
+
+    verb = "repair" if apply else "verify"
+    run = {"command": verb, "location": spec.location, "table": spec.reference, "from": from_text, "to": to_text}
+    try:
+        journal = RunJournal(data_dir / "runs" / f"{verb}-{spec.reference}.jsonl", run, now=now())
+    except JournalInUse:
+        raise Failure(f"another {verb} of {spec.reference} is at work on {data_dir}", code="RunInProgress") from None
+    if journal.finished:
+        say(f"going on with a {verb} that did not end: {counted(len(journal.finished), 'window')} done before")
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _progress(done: int, total: int) -> None:
+    sys.stderr.write(f"\r\033[K{done} of {counted(total, 'window')}")
+    sys.stderr.flush()
 
 
 def _range(spec: TableSpec, from_text: str | None, to_text: str | None) -> PartitionRange | None:

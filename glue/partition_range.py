@@ -75,6 +75,19 @@ class PartitionRange:
         return " AND ".join(conditions)
 
 
+_AFTER_EVERY_VALUE = "\U0010ffff"
+
+
+def value_path_bounds(time_range: PartitionRange | None) -> tuple[str, str]:
+    """The range as [lower, upper) over partition values joined by `/`, which sort as the partitions do."""
+    if time_range is None:
+        return "", _AFTER_EVERY_VALUE
+    lower = "" if time_range.first is None else "/".join(time_range.first.values())
+    # '0' follows '/' in ASCII: the least text after the last partition and all that lie inside it
+    upper = _AFTER_EVERY_VALUE if time_range.last is None else "/".join(time_range.last.values()) + "0"
+    return lower, upper
+
+
 def _comparison(pairs: Sequence[tuple[str, str]], operator: str) -> str:
     """Lexicographic comparison of the key columns with a tuple of values, written with what the grammar has."""
     (key, value), rest = pairs[0], pairs[1:]

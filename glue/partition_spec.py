@@ -97,6 +97,9 @@ class PartitionScheme:
 
         A date format may itself hold several folders (`'yr='yyyy'/mo='MM`), and a prefix may be empty: then the folder
         carries a bare value, and its catalogue column is named after the unit of time it tells (`year`, `day`).
+
+        Raises ValueError for folders that do not sort as their times do (`dd-MM-yyyy`): ranges of partitions are
+        compared as text, here, in Glue and in Athena.
         """
         wanted = {"day": (date,), "hour": (date, hour), "minute": (date, hour, minute)}.get(granularity)
         if wanted is None:
@@ -107,7 +110,9 @@ class PartitionScheme:
                 head, separator, pattern = segment.rpartition("=")
                 folder = FolderFormat(key=head, pattern=pattern, prefix=head + separator)
                 folders.append(folder if head else FolderFormat(folder.granularity, pattern, ""))
-        return cls(tuple(folders), zone_name)
+        scheme = cls(tuple(folders), zone_name)
+        _check_order(scheme)
+        return scheme
 
     def keys(self) -> tuple[str, ...]:
         """The catalogue's partition columns, coarsest first."""
@@ -118,6 +123,15 @@ class PartitionScheme:
         limit = GRANULARITIES.index(granularity)
         kept = tuple(f for f in self.folders if GRANULARITIES.index(f.granularity) <= limit)
         return PartitionScheme(kept, self.zone_name)
+
+
+def _check_order(scheme: PartitionScheme) -> None:
+    """Year, month, day, hour, minute stand in this order and none is left out: then text sorts as time does."""
+    told = re.findall("%[YmdHM]", "".join(folder.pattern for folder in scheme.folders))
+    coarse_to_fine = [directive for directive, _ in reversed(_FINEST_DIRECTIVE)]
+    if told != coarse_to_fine[: len(told)]:
+        folders = "/".join(folder.prefix + folder.pattern for folder in scheme.folders)
+        raise ValueError(f"folders {folders} do not sort by time: year, month, day, hour, minute, in this order")
 
 
 MINUTE_SCHEME = PartitionScheme.from_secor()

@@ -18,26 +18,35 @@ It may be done at any time, beside loads, trackers and queries, twice or cut off
 catalogue are read before the lake, so that what they have and the lake has not is truly gone; a partition is dropped
 only after looking once more. Where nothing at all lies in the range, nothing is dropped: that is a wrong bucket or a
 folder that is not mounted more often than an empty lake.
+
+A long history is worked off in windows of days (glue.lake_windows), several at a time, so that memory stays flat. With
+a journal (glue.run_journal) a run that was killed goes on with the windows that it had not finished.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal, Protocol
 
 from botocore.exceptions import ClientError
 
 from glue.aws_clients import GlueClient, S3Client, error_code, error_message
+from glue.catalogue_snapshot import CatalogueSnapshot, RegisteredPartition
+from glue.lake_windows import lake_windows
 from glue.layout import LakeKey
 from glue.ledger import ObjectRecord, ObjectRemoval, PartitionLedger
 from glue.partition_range import PartitionRange
 from glue.partition_spec import InvalidPartition, PartitionSpec
 from glue.registration import FOREIGN_SAMPLES, PARTITIONS_PER_CALL, lake_objects, register_partitions
+from glue.run_journal import RunJournal
 from glue.table_spec import TableSpec
 from glue.tracker import is_late
 
@@ -48,12 +57,12 @@ KINDS: tuple[FindingKind, ...] = (
 )  # fmt: skip
 DELETIONS_PER_CALL = 25
 MAXIMUM_FINDINGS = 1_000
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class CatalogueClient(GlueClient, Protocol):
     """The part of boto3's Glue client that reconciling needs."""
 
-    def get_partitions(self, **arguments: Any) -> Any: ...
     def batch_update_partition(self, **arguments: Any) -> Any: ...
     def batch_delete_partition(self, **arguments: Any) -> Any: ...
 
@@ -96,6 +105,38 @@ class ReconcileReport:
         if len(self.findings) < MAXIMUM_FINDINGS:
             self.findings.append(Finding(kind, partition.path(), detail))
 
+    def add_foreign(self, key: str, reason: str) -> None:
+        """Counts a key that does not belong."""
+        self.foreign_count += 1
+        if len(self.foreign_samples) < FOREIGN_SAMPLES:
+            self.foreign_samples.append((key, reason))
+
+    def add(self, other: ReconcileReport) -> None:
+        """Adds the report of another part of the run."""
+        self.partition_count += other.partition_count
+        self.object_count += other.object_count
+        self.size_bytes += other.size_bytes
+        self.counts += other.counts
+        self.applied += other.applied
+        self.failed += other.failed
+        self.findings += other.findings[: MAXIMUM_FINDINGS - len(self.findings)]
+        self.foreign_count += other.foreign_count
+        self.foreign_samples += other.foreign_samples[: FOREIGN_SAMPLES - len(self.foreign_samples)]
+
+    def to_journal(self) -> dict[str, Any]:
+        """The report as JSON values that `from_journal` reads back."""
+        return {**vars(self), "findings": [vars(finding) for finding in self.findings]}
+
+    @classmethod
+    def from_journal(cls, document: Mapping[str, Any]) -> ReconcileReport:
+        """The report that `to_journal` wrote."""
+        report = cls(**document)
+        report.counts, report.applied = Counter(report.counts), Counter(report.applied)
+        report.findings = [Finding(**finding) for finding in document["findings"]]
+        report.failed = [(partition, reason) for partition, reason in report.failed]
+        report.foreign_samples = [(key, reason) for key, reason in report.foreign_samples]
+        return report
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
@@ -114,14 +155,23 @@ class ReconcileReport:
 
 
 @dataclass(frozen=True)
-class _Registered:
-    """A partition of the catalogue; `location` None is the layout's own folder, `drift` "" is none."""
+class _Run:
+    """What the windows of one run share."""
 
-    location: str | None
-    drift: str
+    glue: CatalogueClient
+    s3: S3Client
+    ledger: PartitionLedger
+    spec: TableSpec
+    time_range: PartitionRange | None
+    snapshot: CatalogueSnapshot
+    is_dry_run: bool
+    now: datetime
+    sleep: Callable[[float], None]
 
-
-_AS_IT_SHOULD_BE = _Registered(None, "")
+    @cached_property
+    def lake_has_objects(self) -> bool:
+        """Whether anything at all lies in the range; asked only when partitions are about to be dropped."""
+        return next(_lake_objects(self, self.time_range, ReconcileReport(True)), None) is not None
 
 
 def reconcile(
@@ -133,115 +183,131 @@ def reconcile(
     *,
     apply: bool,
     now: datetime,
+    workers: int = 1,
+    journal: RunJournal | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ReconcileReport:
-    """Finds the differences of a range of a table's partitions; with `apply` mends them."""
-    run = _Run(glue_client, s3_client, ledger, spec, time_range, ReconcileReport(not apply), now, sleep)
-    run.work()
-    return run.report
+    """Finds the differences of a range of a table's partitions; with `apply` mends them.
+
+    `workers` windows are worked on at a time, and as many segments of the catalogue are read side by side. `journal`
+    remembers finished windows; it is ended with the run. `on_progress` hears (windows done, windows in all), from any
+    thread. Raises ClientError when lake or catalogue cannot be read; what was mended by then stays.
+    """
+    finished = journal.finished if journal is not None else {}
+    report = ReconcileReport(not apply)
+    done = itertools.count(1)
+    with CatalogueSnapshot() as snapshot, ThreadPoolExecutor(workers, thread_name_prefix="reconcile") as pool:
+        run = _Run(glue_client, s3_client, ledger, spec, time_range, snapshot, not apply, now, sleep)
+        windows = lake_windows(s3_client, spec, ledger.days(spec.reference), time_range)
+        # the ledger and the catalogue first: what they have by now and the lake will not have is truly gone
+        snapshot.read(glue_client, spec, time_range, segments=workers)
+
+        def work(window: PartitionRange | None) -> ReconcileReport:
+            part = _part_name(window)
+            if part in finished:
+                outcome = ReconcileReport.from_journal(finished[part])
+            else:
+                outcome = _Window(run, window, ReconcileReport(not apply)).work()
+                if journal is not None:
+                    journal.finish_part(part, outcome.to_journal())
+            if on_progress is not None:
+                on_progress(next(done), len(windows))
+            return outcome
+
+        try:
+            for outcome in pool.map(work, windows):
+                report.add(outcome)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if journal is not None:
+        journal.end()
+    return report
+
+
+def _part_name(window: PartitionRange | None) -> str:
+    ends = (None, None) if window is None else (window.first, window.last)
+    return "..".join("" if end is None else end.path() for end in ends)
+
+
+def _lake_objects(run: _Run, time_range: PartitionRange | None, report: ReconcileReport) -> Iterator[ObjectRecord]:
+    """The objects of a range in the lake; foreign ones are counted in the report."""
+    layout = run.spec.layout
+    for prefix in layout.listing_prefixes(run.spec.topic):
+        start_after, end = _listing_bounds(run.spec, prefix, time_range)
+        for key, size_bytes, last_modified in lake_objects(run.s3, run.spec.bucket, prefix, start_after=start_after):
+            if end is not None and key > end:
+                break
+            parsed = layout.parse(key)
+            if isinstance(parsed, LakeKey):
+                is_inside = time_range is None or time_range.contains(parsed.partition)
+                if parsed.topic == run.spec.topic and size_bytes > 0 and is_inside:
+                    late = is_late(run.spec, parsed.partition, last_modified)
+                    yield ObjectRecord(parsed.partition, key, size_bytes, last_modified, is_late=late)
+            elif parsed.kind == "foreign":
+                report.add_foreign(key, parsed.reason)
+
+
+def _listing_bounds(spec: TableSpec, prefix: str, time_range: PartitionRange | None) -> tuple[str, str | None]:
+    """The keys after which a range's objects begin, and after which none follows: a short range of a long history is
+    a short listing, since the keys of a table sort as its partitions do. Neighbouring ranges have neighbouring bounds,
+    so that a foreign key lies in one of them.
+    """
+    if time_range is None or spec.layout.has_md5_prefix:
+        return "", None
+    first, last = time_range.first, time_range.last
+    start_after = "" if first is None else prefix + first.path()
+    if last is None or last.end() >= _END_OF_TIME:
+        return start_after, None
+    return start_after, prefix + PartitionSpec.from_datetime(last.end(), last.granularity, last.scheme).path()
 
 
 @dataclass
-class _Run:
-    glue: CatalogueClient
-    s3: S3Client
-    ledger: PartitionLedger
-    spec: TableSpec
+class _Window:
+    """The comparison of one window, and the mending of what it finds."""
+
+    run: _Run
     time_range: PartitionRange | None
     report: ReconcileReport
-    now: datetime
-    sleep: Callable[[float], None]
     missing: list[PartitionSpec] = field(default_factory=list)
     updates: list[tuple[PartitionSpec, FindingKind, str]] = field(default_factory=list)
     orphans: list[tuple[PartitionSpec, str]] = field(default_factory=list)
 
-    def work(self) -> None:
-        registered = dict(self._registered())
-        recorded = {record.values for record in self.ledger.partitions(self.spec.reference, self.time_range)}
+    def work(self) -> ReconcileReport:
+        spec = self.run.spec
+        recorded = {record.values for record in self.run.ledger.partitions(spec.reference, self.time_range)}
         for partition, objects in self._lake():
             values = partition.values()
-            entry = registered.pop(values, None)
             recorded.discard(values)
             self.report.partition_count += 1
-            self._compare_catalogue(partition, entry, len(objects))
+            self._compare_catalogue(partition, self.run.snapshot.take(values), len(objects))
             self._compare_ledger(partition, objects)
             if len(self.missing) >= PARTITIONS_PER_CALL or len(self.updates) >= PARTITIONS_PER_CALL:
                 self._mend_catalogue()
         for values in sorted(recorded):
-            self._compare_ledger(PartitionSpec.from_values(values, self.spec.layout.scheme), ())
-        for values, entry in sorted(registered.items()):
+            self._compare_ledger(PartitionSpec.from_values(values, spec.layout.scheme), ())
+        for values, entry in self.run.snapshot.remaining(self.time_range):
             self._compare_empty(values, entry)
         self._mend_catalogue()
         self._drop_orphans()
-
-    # Reading
-
-    def _registered(self) -> Iterator[tuple[tuple[str, ...], _Registered]]:
-        arguments: dict[str, Any] = {"DatabaseName": self.spec.database, "TableName": self.spec.name}
-        if self.time_range is not None and not self.time_range.is_unbounded:
-            arguments["Expression"] = self.time_range.expression()
-        wanted = self.spec.storage_descriptor("")
-        while True:
-            page = self.glue.get_partitions(**arguments)
-            for entry in page.get("Partitions", ()):
-                yield tuple(entry["Values"]), self._entry(entry, wanted)
-            if not page.get("NextToken"):
-                return
-            arguments["NextToken"] = page["NextToken"]
-
-    def _entry(self, entry: Mapping[str, Any], wanted: Mapping[str, Any]) -> _Registered:
-        descriptor = entry.get("StorageDescriptor", {})
-        location = str(descriptor.get("Location", ""))
-        drift = _drift(descriptor, wanted)
-        try:
-            partition = PartitionSpec.from_values(entry["Values"], self.spec.layout.scheme)
-            own = self.spec.partition_location(partition)
-        except InvalidPartition:
-            own = ""
-        if location.rstrip("/") == own.rstrip("/"):
-            return _Registered(None, drift) if drift else _AS_IT_SHOULD_BE
-        return _Registered(location, drift)
+        return self.report
 
     def _lake(self) -> Iterator[tuple[PartitionSpec, tuple[ObjectRecord, ...]]]:
-        """The partitions of the lake with their objects, in the range."""
-
-        def understood() -> Iterator[ObjectRecord]:
-            start_after, last = self._listing_bounds()
-            for prefix in self.spec.layout.listing_prefixes(self.spec.topic):
-                listed = lake_objects(self.s3, self.spec.bucket, prefix, start_after=start_after)
-                for key, size_bytes, last_modified in listed:
-                    parsed = self.spec.layout.parse(key)
-                    if isinstance(parsed, LakeKey):
-                        if last is not None and parsed.partition.values()[: len(last)] > last:
-                            break
-                        if parsed.topic == self.spec.topic and size_bytes > 0 and self._is_inside(parsed.partition):
-                            late = is_late(self.spec, parsed.partition, last_modified)
-                            yield ObjectRecord(parsed.partition, key, size_bytes, last_modified, is_late=late)
-                    elif parsed.kind == "foreign":
-                        self.report.foreign_count += 1
-                        if len(self.report.foreign_samples) < FOREIGN_SAMPLES:
-                            self.report.foreign_samples.append((key, parsed.reason))
-
-        for partition, objects in groupby(understood(), key=lambda record: record.partition):
-            yield partition, tuple(objects)
-
-    def _listing_bounds(self) -> tuple[str, tuple[str, ...] | None]:
-        """The key after which the range's objects lie, and the values after which none follows: a short range of a
-        long history is a short listing, where the keys of a table sort as its partitions do.
+        """The partitions of the lake with their objects. The objects of a folder stand together in a listing; where a
+        layout has two prefixes a partition may have a folder below each.
         """
-        layout = self.spec.layout
-        if self.time_range is None or layout.has_md5_prefix or layout.alternative is not None:
-            return "", None
-        first, last = self.time_range.first, self.time_range.last
-        start_after = "" if first is None else layout.folder(self.spec.topic, first)
-        return start_after, None if last is None else last.values()
-
-    def _is_inside(self, partition: PartitionSpec) -> bool:
-        return self.time_range is None or self.time_range.contains(partition)
+        found = _lake_objects(self.run, self.time_range, self.report)
+        if self.run.spec.layout.alternative is not None:
+            found = iter(sorted(found, key=lambda record: record.partition.values()))
+        for partition, objects in groupby(found, key=lambda record: record.partition):
+            yield partition, tuple(objects)
 
     # Comparing
 
-    def _compare_catalogue(self, partition: PartitionSpec, entry: _Registered | None, object_count: int) -> None:
+    def _compare_catalogue(
+        self, partition: PartitionSpec, entry: RegisteredPartition | None, object_count: int
+    ) -> None:
         if entry is None:
             self.report.find("missing", partition, f"{object_count} objects that no query sees")
             self.missing.append(partition)
@@ -253,31 +319,31 @@ class _Run:
             else:
                 self.report.find("moved", partition, f"registered at {location}, where nothing lies")
                 location = None
-                self.updates.append((partition, "moved", self.spec.partition_location(partition)))
+                self.updates.append((partition, "moved", self.run.spec.partition_location(partition)))
         if entry.drift:
             self.report.find("drifted", partition, entry.drift)
             if not (self.updates and self.updates[-1][0] == partition):
-                self.updates.append((partition, "drifted", location or self.spec.partition_location(partition)))
+                self.updates.append((partition, "drifted", location or self.run.spec.partition_location(partition)))
 
-    def _compare_empty(self, values: tuple[str, ...], entry: _Registered) -> None:
+    def _compare_empty(self, values: tuple[str, ...], entry: RegisteredPartition) -> None:
         """A partition of the catalogue without objects in the layout's folder."""
         try:
-            partition = PartitionSpec.from_values(values, self.spec.layout.scheme)
+            partition = PartitionSpec.from_values(values, self.run.spec.layout.scheme)
         except InvalidPartition as error:
             self.report.failed.append(("/".join(values), f"no partition of this layout: {error}"))
             return
-        if not self._is_inside(partition):
+        if self.time_range is not None and not self.time_range.contains(partition):
             return
         if entry.location is not None and self._has_objects(entry.location):
             self.report.find("relocated", partition, f"registered at {entry.location}")
             return
         self.report.find("orphaned", partition, "registered, and no object lies there")
-        self.orphans.append((partition, entry.location or self.spec.partition_location(partition)))
+        self.orphans.append((partition, entry.location or self.run.spec.partition_location(partition)))
 
     def _compare_ledger(self, partition: PartitionSpec, objects: Sequence[ObjectRecord]) -> None:
         known = {
             entry.key: entry.size_bytes
-            for entry in self.ledger.known_objects(self.spec.reference, PartitionRange(partition, partition))
+            for entry in self.run.ledger.known_objects(self.run.spec.reference, PartitionRange(partition, partition))
         }
         self.report.object_count += len(objects)
         self.report.size_bytes += sum(record.size_bytes for record in objects)
@@ -287,19 +353,19 @@ class _Run:
             self.report.find("unrecorded", partition, f"{len(changed)} objects")
         if gone:
             self.report.find("forgotten", partition, f"{len(gone)} objects that lie nowhere")
-        if self.report.is_dry_run:
+        if self.run.is_dry_run:
             return
         if changed:
-            self.ledger.record_objects(self.spec.reference, changed)
+            self.run.ledger.record_objects(self.run.spec.reference, changed)
             self.report.applied["unrecorded"] += 1
         if gone:
-            self.ledger.remove_objects(self.spec.reference, gone, now=self.now)
+            self.run.ledger.remove_objects(self.run.spec.reference, gone, now=self.run.now)
             self.report.applied["forgotten"] += 1
 
     def _has_objects(self, location: str) -> bool:
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         try:
-            answer = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix.rstrip("/") + "/", MaxKeys=1)
+            answer = self.run.s3.list_objects_v2(Bucket=bucket, Prefix=prefix.rstrip("/") + "/", MaxKeys=1)
         except ClientError as error:
             if error_code(error) == "NoSuchBucket":
                 return False
@@ -311,10 +377,10 @@ class _Run:
     def _mend_catalogue(self) -> None:
         missing, self.missing = self.missing, []
         updates, self.updates = self.updates, []
-        if self.report.is_dry_run:
+        if self.run.is_dry_run:
             return
         if missing:
-            outcome = register_partitions(self.glue, self.spec, missing, sleep=self.sleep)
+            outcome = register_partitions(self.run.glue, self.run.spec, missing, sleep=self.run.sleep)
             self.report.applied["missing"] += outcome.registered_count + outcome.already_known_count
             self._failed((failure.partition.path(), f"{failure.code}: {failure.message}") for failure in outcome.failed)
         for start in range(0, len(updates), PARTITIONS_PER_CALL):
@@ -326,14 +392,14 @@ class _Run:
                 "PartitionValueList": list(partition.values()),
                 "PartitionInput": {
                     "Values": list(partition.values()),
-                    "StorageDescriptor": self.spec.storage_descriptor(location),
+                    "StorageDescriptor": self.run.spec.storage_descriptor(location),
                 },
             }
             for partition, _, location in updates
         ]
         failures = self._errors(
             "PartitionValueList",
-            self.glue.batch_update_partition,
+            self.run.glue.batch_update_partition,
             {"Entries": entries},
             [partition for partition, _, _ in updates],
         )
@@ -342,9 +408,9 @@ class _Run:
                 self.report.applied[kind] += 1
 
     def _drop_orphans(self) -> None:
-        if self.report.is_dry_run or not self.orphans:
+        if self.run.is_dry_run or not self.orphans:
             return
-        if self.report.partition_count == 0:
+        if self.report.partition_count == 0 and not self.run.lake_has_objects:
             reason = "not dropped: nothing at all lies in this range of the lake, which may be the wrong one"
             self._failed((partition.path(), reason) for partition, _ in self.orphans)
             return
@@ -352,7 +418,7 @@ class _Run:
         for start in range(0, len(empty), DELETIONS_PER_CALL):
             batch = empty[start : start + DELETIONS_PER_CALL]
             values = {"PartitionsToDelete": [{"Values": list(partition.values())} for partition in batch]}
-            failures = self._errors("PartitionValues", self.glue.batch_delete_partition, values, batch)
+            failures = self._errors("PartitionValues", self.run.glue.batch_delete_partition, values, batch)
             self.report.applied["orphaned"] += sum(partition.values() not in failures for partition in batch)
 
     def _errors(
@@ -360,7 +426,7 @@ class _Run:
     ) -> set[tuple[str, ...]]:
         """Calls; the values of the partitions that failed, which are in the report then."""
         try:
-            answer = call(DatabaseName=self.spec.database, TableName=self.spec.name, **arguments)
+            answer = call(DatabaseName=self.run.spec.database, TableName=self.run.spec.name, **arguments)
         except ClientError as error:
             reason = f"{error_code(error)}: {error_message(error)}"
             self._failed((partition.path(), reason) for partition in partitions)
@@ -376,17 +442,3 @@ class _Run:
 
     def _failed(self, failures: Iterable[tuple[str, str]]) -> None:
         self.report.failed.extend(failures)
-
-
-def _drift(descriptor: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """How a partition's descriptor is not the table's; "" where it is. JSON is read by position, so order counts."""
-    mine = [(column["Name"], column.get("Type", "")) for column in descriptor.get("Columns", ())]
-    table = [(column["Name"], column.get("Type", "")) for column in wanted["Columns"]]
-    if mine != table:
-        odd = sorted({name for name, _ in set(mine) ^ set(table)})
-        return f"columns differ: {', '.join(odd[:5])}" if odd else "columns stand in another order"
-    for member in ("InputFormat", "OutputFormat"):
-        if descriptor.get(member) != wanted[member]:
-            return f"{member} is {descriptor.get(member)}"
-    library = descriptor.get("SerdeInfo", {}).get("SerializationLibrary")
-    return "" if library == wanted["SerdeInfo"]["SerializationLibrary"] else f"the SerDe is {library}"

@@ -16,6 +16,7 @@ from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
 from glue.reconcile import ReconcileReport, reconcile
 from glue.registration import register_lake
+from glue.run_journal import RunJournal
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from tests.contract.aws_implementations import IMPLEMENTATIONS, glue_client, s3_client
@@ -63,9 +64,25 @@ class Lake:
         pages = self.glue.get_paginator("get_partitions").paginate(**TABLE)
         return {int(entry["Values"][2]) for page in pages for entry in page["Partitions"]}
 
-    def reconcile(self, *, apply: bool, time_range: PartitionRange | None = None) -> ReconcileReport:
+    def reconcile(
+        self,
+        *,
+        apply: bool,
+        time_range: PartitionRange | None = None,
+        workers: int = 1,
+        journal: RunJournal | None = None,
+    ) -> ReconcileReport:
         return reconcile(
-            self.glue, self.s3, self.ledger, EVENTS, time_range, apply=apply, now=NOW, sleep=lambda seconds: None
+            self.glue,
+            self.s3,
+            self.ledger,
+            EVENTS,
+            time_range,
+            apply=apply,
+            now=NOW,
+            workers=workers,
+            journal=journal,
+            sleep=lambda seconds: None,
         )
 
 
@@ -166,4 +183,92 @@ def test_more_than_a_call_takes_is_split(lake: Lake) -> None:
         lake.glue.create_partition(**TABLE, PartitionInput=EVENTS.partition_input(partition(minute)))
     report = lake.reconcile(apply=True)
     assert (report.applied["missing"], report.applied["orphaned"], report.failed) == (35, 40, [])
+    assert lake.reconcile(apply=False).agrees
+
+
+def spread(lake: Lake) -> None:
+    """Twelve further days of one partition each; of every third the catalogue knows nothing, and one day is alone in
+    the catalogue.
+    """
+    for day in range(12):
+        moment = NOW - timedelta(days=40 - day)
+        found = PartitionSpec.from_datetime(moment)
+        key = EVENTS.layout.key("events", found, CommitBatch.single(0, day))
+        lake.s3.put_object(Bucket=EVENTS.bucket, Key=key, Body=b"0123456789")
+        if day % 3:
+            lake.glue.create_partition(**TABLE, PartitionInput=EVENTS.partition_input(found))
+    orphan = PartitionSpec.from_datetime(NOW - timedelta(days=90))
+    lake.glue.create_partition(**TABLE, PartitionInput=EVENTS.partition_input(orphan))
+    for name in ("dt=2026-13-01/hr=00/min=00/x.gz", "dt=2026-11-01x/hr=00/min=00/y.gz", "zz/stray.gz"):
+        lake.s3.put_object(Bucket=EVENTS.bucket, Key=f"secor/events/{name}", Body=b"x")
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_long_history_in_windows_gives_what_one_pass_gives(lake: Lake, workers: int) -> None:
+    spread(lake)
+    report = lake.reconcile(apply=False, workers=workers)
+    assert (report.partition_count, report.object_count, report.foreign_count) == (42, 42, 3)
+    assert dict(report.counts) == {"missing": 4, "unrecorded": 12, "orphaned": 1}
+    applied = lake.reconcile(apply=True, workers=workers)
+    assert dict(applied.applied) == {"missing": 4, "unrecorded": 12, "orphaned": 1}
+    assert lake.reconcile(apply=False, workers=workers).agrees
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+class KilledAtListing:
+    """An S3 whose process is killed at some listing of objects."""
+
+    def __init__(self, s3: Any, listings: int) -> None:
+        self._s3 = s3
+        self.left = listings
+
+    def list_objects_v2(self, **arguments: Any) -> Any:
+        if "Delimiter" not in arguments:
+            if self.left == 0:
+                raise KilledError
+            self.left -= 1
+        return self._s3.list_objects_v2(**arguments)
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(lake: Lake, tmp_path: Path) -> None:
+    spread(lake)
+    s3, path, run = lake.s3, tmp_path / "runs" / "repair.jsonl", {"table": "events"}
+    lake.s3 = KilledAtListing(s3, 5)
+    journal = RunJournal(path, run, now=NOW)
+    with pytest.raises(KilledError):
+        lake.reconcile(apply=True, journal=journal)
+    journal.close()
+
+    lake.s3 = KilledAtListing(s3, 100)
+    journal = RunJournal(path, run, now=NOW + timedelta(minutes=5))
+    assert len(journal.finished) == 4  # the oldest window looked once more at what it dropped
+    report = lake.reconcile(apply=True, journal=journal)
+    assert 100 - lake.s3.left == 13 - 4
+    assert (report.partition_count, report.object_count, report.foreign_count) == (42, 42, 3)
+    assert dict(report.applied) == {"missing": 4, "unrecorded": 12, "orphaned": 1}
+    assert not path.exists()
+    lake.s3 = s3
+    assert lake.reconcile(apply=False).agrees
+
+
+def test_a_run_that_is_killed_at_each_listing_ends_as_one_that_never_was(lake: Lake, tmp_path: Path) -> None:
+    spread(lake)
+    s3, path = lake.s3, tmp_path / "repair.jsonl"
+    for _ in range(30):
+        lake.s3 = KilledAtListing(s3, 2)  # the most that one window takes
+        journal = RunJournal(path, {}, now=NOW)
+        try:
+            report = lake.reconcile(apply=True, journal=journal)
+        except KilledError:
+            continue
+        finally:
+            journal.close()
+        break
+    else:
+        pytest.fail("the run never ended")
+    assert dict(report.applied) == {"missing": 4, "unrecorded": 12, "orphaned": 1}
+    lake.s3 = s3
     assert lake.reconcile(apply=False).agrees

@@ -159,3 +159,9 @@ def test_schemes_are_cut_at_a_granularity() -> None:
     moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     assert PartitionSpec.from_datetime(moment, "hour") == PartitionSpec.from_datetime(moment, scheme=HOUR_SCHEME)
     assert PartitionSpec.from_datetime(moment, "day").path() == "dt=2026-01-02"
+
+
+@pytest.mark.parametrize("date_format", ["dd-MM-yyyy", "MM/dd", "yyyy-dd-MM", "yyyy/dd"])
+def test_folders_that_do_not_sort_by_time_are_refused(date_format: str) -> None:
+    with pytest.raises(ValueError, match="do not sort by time"):
+        PartitionScheme.from_secor(granularity="day", date=("dt=", date_format))
