@@ -16,12 +16,17 @@ BENCHMARKS: dict[str, str] = {
     "round-trip": "bench.round_trip:small_query",
     "scan": "bench.scan:embedded_over_bare",
     "planning": "bench.planning:by_partition_count",
+    "glob": "bench.planning:beside_glob",
     "memory": "bench.memory:large_result",
     "spool": "bench.spool:spool_memory",
     "aws": "bench.aws:select_one",
     "translation": "bench.translation:medium_query",
     "concurrency": "bench.concurrency:eight_queries",
     "peers": "bench.page_peers:pages_of_peers",
+    "keys": "bench.ingest:keys",
+    "tracker": "bench.ingest:tracker",
+    "landing": "bench.ingest:landing",
+    "reconcile": "bench.reconcile:many_partitions",
 }
 """Name -> the function that measures it. Imported when asked for, so that one can run where another cannot."""
 

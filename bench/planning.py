@@ -1,4 +1,5 @@
-"""Planning must not grow with the lake: the same hour in a catalogue of 2,000 and of 100,000 partitions.
+"""Planning must not grow with the lake: the same hour in a catalogue of 2,000 and of 1,000,000 partitions, and beside
+what DuckDB does by itself, which is to look through every folder.
 
 Two planners are measured, each as it is in the product: the service's (SQL, policy, pruning, the ledger's estimate) and
 the embedded Athena's (translation, partitions of the catalogue, objects of the ones that are hit).
@@ -6,12 +7,17 @@ the embedded Athena's (translation, partitions of the catalogue, objects of the 
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import duckdb
 
 from api.composition import DATABASE, DescribingPlanner
 from api.lake import Lake, open_lake
@@ -26,7 +32,9 @@ from glue.partition_spec import PartitionSpec
 from glue.registration import register_partitions
 from service.model import Caller
 
-FEW, MANY = 2_000, 100_000
+FEW, MANY = 2_000, 1_000_000
+REGISTERED_BY_HAND = 100_000  # from here on rows are written straight into the files: a million calls take minutes
+ON_DISK = 20_000
 LAST = datetime(2026, 3, 8, tzinfo=UTC)
 HIT_FROM = LAST - timedelta(hours=5)
 HIT_PARTITIONS = 60
@@ -65,7 +73,7 @@ def by_partition_count(many: int = MANY) -> Table:
         f"One hour ({HIT_PARTITIONS} minute partitions, one object each) of events, planned in a catalogue and"
         f" ledger of {FEW:,} and"
         f" of {many:,} minute partitions. Ratio: over {FEW:,}.",
-        goal=f"at {many:,} partitions at most 2 x planning at {FEW:,}",
+        goal=f"at {many:,} partitions at most 1.2 x planning at {FEW:,}",
         versions=versions("duckdb", "sqlglot"),
     )
     with ExitStack() as stack:
@@ -87,7 +95,7 @@ def by_partition_count(many: int = MANY) -> Table:
             table.rows.append(Row(f"{what}, {count:,} partitions", value, "ms", value / base))
         ratios.append(medians[f"{what}, {many:,}"] / base)
     table.finding = f"service {ratios[0]:.2f} x, with the engine's plan {ratios[1]:.2f} x"
-    table.met = max(ratios) <= 2
+    table.met = max(ratios) <= 1.2
     return table
 
 
@@ -119,5 +127,85 @@ def _fill(lake: Lake, count: int) -> None:
         if abs((moment - HIT_FROM).total_seconds()) < 4 * 3600:
             lake.s3.put_object(Bucket=spec.bucket, Key=key, Body=b"{}\n")
         records.append(ObjectRecord(partition, key, 3, moment))
-    register_partitions(lake.glue, spec, (record.partition for record in records))
-    lake.ledger.record_objects(spec.name, records)
+    known = records if count < REGISTERED_BY_HAND else records[:FEW]
+    register_partitions(lake.glue, spec, (record.partition for record in known))
+    lake.ledger.record_objects(spec.reference, known)
+    if len(known) < count:
+        _fill_files(lake.data_dir, records[FEW:])
+
+
+def _fill_files(data_dir: Path, records: Sequence[ObjectRecord]) -> None:
+    """Further partitions, in rows like those that are there."""
+    with closing(sqlite3.connect(data_dir / "catalogue.sqlite")) as catalogue, catalogue:
+        template = list(catalogue.execute("SELECT * FROM partitions LIMIT 1").fetchone())
+        catalogue.executemany(
+            f"INSERT INTO partitions VALUES ({', '.join('?' * len(template))})",
+            (_catalogue_row(template, record.partition) for record in records),
+        )
+    with closing(sqlite3.connect(data_dir / "ledger.sqlite")) as ledger, ledger:
+        columns = "table_name, value_path, object_count, size_bytes, first_arrival, last_arrival"
+        arrival = int(LAST.timestamp() * 1000)
+        ledger.executemany(
+            f"INSERT INTO partitions ({columns}) VALUES ('events', ?, 1, 3, {arrival}, {arrival})",
+            (("/".join(record.partition.values()),) for record in records),
+        )
+        days = Counter(record.partition.values()[0] for record in records)
+        ledger.executemany(
+            "INSERT INTO days (table_name, day, partition_count, object_count, size_bytes)"
+            " VALUES ('events', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " partition_count = partition_count + excluded.partition_count,"
+            " object_count = object_count + excluded.object_count, size_bytes = size_bytes + excluded.size_bytes",
+            ((day, number, number, 3 * number) for day, number in days.items()),
+        )
+
+
+def _catalogue_row(template: Sequence[object], partition: PartitionSpec) -> list[object]:
+    row = list(template)
+    values = partition.values()
+    row[1 : 1 + len(values)] = values
+    row[9] = json.dumps(values, separators=(",", ":"))
+    row[11] = f"s3://data-hist-lake/secor/events/{partition.path()}/"
+    return row
+
+
+def beside_glob(count: int = ON_DISK) -> Table:
+    """The plan of one hour by the embedded Athena, and by DuckDB over a glob with Hive partitioning."""
+    table = Table(
+        "Planning beside a glob",
+        f"One hour of events in a lake of {count:,} minute partitions of one object each, planned, not run: by the"
+        " service and the embedded Athena, and by DuckDB's own read_json over secor/events/*/*/*/* with"
+        " hive_partitioning. Ratio: over the engine alone.",
+        goal="the glob takes at least 250 x as long",
+        versions=versions("duckdb"),
+    )
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        planning = _planning(stack, folder, count)
+        spec = planning.lake.tables["events"]
+        for record in planning.lake.ledger.known_objects(spec.reference):
+            path = planning.lake.s3.path(spec.bucket, record.key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"{}\n")
+        bare = stack.enter_context(duckdb.connect())
+        first = PartitionSpec.from_datetime(HIT_FROM).values()
+        sql = (
+            f"EXPLAIN SELECT servicename, count(*) FROM read_json('{folder}/s3/data-hist-lake/secor/events/*/*/*/*',"
+            " format = 'newline_delimited', hive_partitioning = true,"
+            " columns = {servicename: 'VARCHAR', createdtimestamp: 'BIGINT'})"
+            f" WHERE dt = '{first[0]}' AND hr = '{first[1]}' GROUP BY servicename"
+        )
+        engine_sql = planning.planner.plan(SQL, planning.caller).sql
+        medians = interleaved(
+            {
+                "service and engine": timed(planning.engine, repeat=3),
+                "engine": timed(lambda: planning.runner.plan(QueryText(engine_sql, DATABASE), lambda: None), repeat=3),
+                "DuckDB, glob": timed(lambda: bare.execute(sql).fetchall()),
+            },
+            rounds=5,
+        )
+    base = medians["engine"]
+    table.rows = [Row(name, value, "ms", value / base) for name, value in medians.items()]
+    whole, alone = (medians["DuckDB, glob"] / medians[name] for name in ("service and engine", "engine"))
+    table.finding = f"the glob takes {alone:.0f} x as long as the engine's plan, {whole:.0f} x with the service's"
+    table.met = alone >= 250
+    return table

@@ -54,9 +54,9 @@ def many_partitions(count: int = MANY) -> Table:
     """Reconciling `count` minute partitions of one object each, and a tenth of them for the memory."""
     table = Table(
         "Reconcile",
-        f"{count:,} minute partitions of one object each: lake, catalogue and ledger compared and mended, {WORKERS} workers;"
-        f" one partition in {UNKNOWN_EACH} is unknown before the repair. Ratio: over listing the same objects. Memory is"
-        " what the process grew by.",
+        f"{count:,} minute partitions of one object each: lake, catalogue and ledger compared and mended, {WORKERS}"
+        f" workers; one partition in {UNKNOWN_EACH} is unknown before the repair. Ratio: over listing the same objects."
+        " Memory is what the process grew by.",
         goal="100,000 partitions in at most 120 s, in flat memory (at most 2 x that of a tenth of them)",
         versions=versions("duckdb"),
     )
@@ -86,8 +86,8 @@ def many_partitions(count: int = MANY) -> Table:
             Row(label, run["grown_megabytes"], "MB", run["grown_megabytes"] / max(1.0, few["grown_megabytes"]))
         )
     table.finding = (
-        f"repair {mended['seconds']:.0f} s, verify {verified['seconds']:.0f} s; memory {mended['grown_megabytes']:.0f} MB"
-        f" ({few['grown_megabytes']:.0f} MB at a tenth)"
+        f"repair {mended['seconds']:.0f} s, verify {verified['seconds']:.0f} s;"
+        f" memory {mended['grown_megabytes']:.0f} MB ({few['grown_megabytes']:.0f} MB at a tenth)"
     )
     is_flat = mended["grown_megabytes"] <= 2 * max(few["grown_megabytes"], 20.0)
     table.met = mended["seconds"] * MANY / count <= 120 and is_flat

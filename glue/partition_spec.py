@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache, total_ordering
+from functools import cached_property, lru_cache, total_ordering
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -114,6 +114,18 @@ class PartitionScheme:
         _check_order(scheme)
         return scheme
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # it is part of the key of every cached path
+        return hash((self.folders, self.zone_name))
+
+    @cached_property
+    def has_whole_dates(self) -> bool:
+        """Whether one folder tells year, month and day, so that its own format checks the calendar."""
+        return all(directive in self.folders[0].pattern for directive in ("%Y", "%m", "%d"))
+
     def keys(self) -> tuple[str, ...]:
         """The catalogue's partition columns, coarsest first."""
         return tuple(folder.key for folder in self.folders)
@@ -176,7 +188,8 @@ class PartitionSpec:
             raise InvalidPartition(f"{len(values)} values for the {len(scheme.folders)} folders {scheme.keys()}")
         pairs = tuple((f.key, _checked(f, value)) for f, value in zip(scheme.folders, values, strict=False))
         spec = cls(pairs, scheme)
-        spec.start()  # 31 February is caught here when day and month stand in different folders
+        if not scheme.has_whole_dates:
+            spec.start()  # 31 February is caught here
         return spec
 
     @classmethod
@@ -260,19 +273,21 @@ def _parse_path(path: str, scheme: PartitionScheme) -> PartitionSpec:
 
 def _checked(folder: FolderFormat, value: str) -> str:
     """The value, if the folder's format writes it for some moment."""
-    pattern = folder.pattern
-    if pattern == "%H" or pattern == "%M":
-        fits = value in _TWO_DIGITS and (pattern == "%M" or value < "24")
-    elif pattern == "%Y-%m-%d":
-        fits = _DATE.fullmatch(value) is not None and _is_date(value)
-    else:
-        fits = _is_written_by(value, pattern)
-    if not fits:
+    if not _fits(folder.pattern, value):
         article = "an" if folder.granularity == "hour" else "a"
         raise InvalidPartition(
-            f"{folder.prefix}{value!r} is not {article} {folder.granularity} in the format {pattern}"
+            f"{folder.prefix}{value!r} is not {article} {folder.granularity} in the format {folder.pattern}"
         )
     return value
+
+
+@lru_cache(maxsize=8_192)  # days are few, hours and minutes fewer
+def _fits(pattern: str, value: str) -> bool:
+    if pattern == "%H" or pattern == "%M":
+        return value in _TWO_DIGITS and (pattern == "%M" or value < "24")
+    if pattern == "%Y-%m-%d":
+        return _DATE.fullmatch(value) is not None and _is_date(value)
+    return _is_written_by(value, pattern)
 
 
 def _is_date(value: str) -> bool:
