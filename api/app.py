@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from api.auth import Gate, Keys, security_map
+from api.bearer import BearerTokens
 from api.contract import load_contract
 from api.documentation import Documentation, Pages, add_pages, swagger_ui_options
 from api.edge import Edge, Recorder
@@ -49,6 +50,7 @@ def create_app(
     *,
     service: QueryService,
     keys: Keys | None = None,
+    bearer: BearerTokens | None = None,
     log: Log | None = None,
     registry: CollectorRegistry | None = None,
     readings: Callable[[], Iterable[Reading]] | None = None,
@@ -59,9 +61,9 @@ def create_app(
 ) -> AsyncApp:
     """The ASGI application over `service`.
 
-    `keys` None is a service open to whoever reaches it. `stopping`, once set, ends long polls and readiness.
-    `close` is called after the service is closed, when the server stops. `validate_responses` is for tests: it
-    reads and checks every answer.
+    `keys` None, with neither `bearer` nor trusted peers, is a service open to whoever reaches it. `stopping`, once
+    set, ends long polls and readiness. `close` is called after the service is closed, when the server stops.
+    `validate_responses` is for tests: it reads and checks every answer.
     """
     log = json_log(sys.stderr.buffer, settings.log_level) if log is None else log
     registry = CollectorRegistry() if registry is None else registry
@@ -90,6 +92,12 @@ def create_app(
         record=record,
         peers=TrustedPeers(settings.trusted_peers),
     )
+    gate = Gate(
+        keys,
+        bearer=bearer,
+        has_gateway=bool(settings.trusted_peers),
+        maximum_scan_bytes=settings.max_bytes_scanned,
+    )
     contract = load_contract("v0")
     app = AsyncApp(
         "api",
@@ -105,7 +113,7 @@ def create_app(
             LifespanMiddleware,
         ],
         swagger_ui_options=swagger_ui_options(),
-        security_map=security_map(Gate(keys, maximum_scan_bytes=settings.max_bytes_scanned)),
+        security_map=security_map(gate),
         validate_responses=validate_responses,
         # connexion would take x-ndjson for JSON
         validator_map={"response": {"application/json": JSONResponseBodyValidator}},

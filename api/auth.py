@@ -1,14 +1,15 @@
-"""Who is calling: an API key in `X-API-Key`, or as the password of HTTP basic, becomes a Caller.
+"""Who is calling: an API key in `X-API-Key` or as the password of HTTP basic, a bearer token (api.bearer), or what a
+trusted gateway says (api.gateway) becomes a Caller.
 
-While no key was ever made the service is open (and binds to loopback only, api.server): the caller is the operator.
-From the first key on, every operation that the contract secures needs one. Lookups are remembered for a second, so
-that a key costs microseconds and its revocation takes effect within that second. Secrets are kept here as digests
-only and never logged.
+While no key was ever made, and neither an identity provider nor a gateway is configured, the service is open (and binds
+to loopback only, api.server): the caller is the operator. From then on every operation that the contract secures needs
+one of the three. Lookups are remembered for a second, so that a key costs microseconds and its revocation takes effect
+within that second. Secrets are kept here as digests only and never logged.
 
 An open service answers only requests that name it by a loopback name in `Host`: otherwise any page in a browser on the
 same machine could read it, by a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
 
-connexion's security middleware calls the two handlers below (`security_map`); they answer `{"sub": tenant,
+connexion's security middleware calls the three handlers below (`security_map`); they answer `{"sub": tenant,
 "caller": Caller}`.
 """
 
@@ -28,7 +29,9 @@ from typing import Any, Protocol
 from connexion.security import NO_VALUE
 from starlette.types import Scope
 
+from api.bearer import BearerTokens
 from api.exchange import exchange_of
+from api.gateway import gateway_caller
 from api.problems import AuthenticationRequired, HostNotAllowed
 from service.model import OPERATOR, Caller
 
@@ -39,7 +42,6 @@ MAXIMUM_KEY_CHARACTERS = 512
 LOOPBACK_HOST = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])\.?(:[0-9]{1,5})?")
 
 Identity = dict[str, Any]
-MISSING_KEY = "Send an API key in the header X-API-Key, or as the password of HTTP basic authentication."
 WRONG_KEY = "This API key is not known, was revoked or has expired."
 
 
@@ -54,27 +56,34 @@ class Keys(Protocol):
 
 
 class Gate:
-    """Turns keys into callers and remembers the answers for a moment. `keys` None is an open service.
+    """Turns keys and tokens into callers and remembers the answers for a moment.
 
-    `maximum_scan_bytes` bounds every caller's queries, on top of the limit of its key.
+    `keys` None is an open service; so are keys none of which was ever made, unless there is another way in: `bearer`,
+    or `has_gateway`. `maximum_scan_bytes` bounds every caller's queries, on top of the limit of its key.
     """
 
     def __init__(
         self,
         keys: Keys | None,
         *,
+        bearer: BearerTokens | None = None,
+        has_gateway: bool = False,
         maximum_scan_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         remembered_seconds: float = REMEMBERED_SECONDS,
     ) -> None:
         self._keys = keys
+        self._bearer = bearer
+        self._has_gateway = has_gateway
         self._maximum_scan_bytes = maximum_scan_bytes
         self._clock = clock
         self._remembered_seconds = remembered_seconds
         self._callers: dict[bytes, tuple[float, Identity | None]] = {}
+        self._token_callers: dict[bytes, tuple[float, Identity]] = {}
         self.open_identity = self._identity_of(OPERATOR)
-        self._is_open = keys is None
-        self._is_open_until = float("inf") if keys is None else float("-inf")
+        has_other_way_in = bearer is not None or has_gateway
+        self._is_open = keys is None and not has_other_way_in
+        self._is_open_until = float("inf") if keys is None or has_other_way_in else float("-inf")
 
     async def is_open(self) -> bool:
         """Whether calls need no key, because none was ever made."""
@@ -98,6 +107,25 @@ class Gate:
         self._callers[digest] = (self._clock() + self._remembered_seconds, identity)
         return identity
 
+    async def believe(self, token: str) -> Identity:
+        """The identity of a bearer token. Raises AuthenticationRequired and what BearerTokens.caller raises."""
+        if self._bearer is None:
+            raise AuthenticationRequired("Bearer tokens are not accepted here; send an API key.")
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        remembered = self._token_callers.get(digest)
+        if remembered is not None and self._clock() < remembered[0]:
+            return remembered[1]
+        identity = self._identity_of(await self._bearer.caller(token))
+        if len(self._token_callers) >= MAXIMUM_REMEMBERED_KEYS:
+            self._token_callers.clear()
+        self._token_callers[digest] = (self._clock() + self._remembered_seconds, identity)
+        return identity
+
+    def of_gateway(self, scope: Scope) -> Identity | None:
+        """The identity that a trusted peer names; None when none does. Raises what gateway_caller raises."""
+        caller = gateway_caller(scope) if self._has_gateway else None
+        return None if caller is None else self._identity_of(caller)
+
     def _identity_of(self, caller: Caller) -> Identity:
         """What connexion's security passes on: `sub` is its own word for the user."""
         limits = [limit for limit in (caller.maximum_scan_bytes, self._maximum_scan_bytes) if limit is not None]
@@ -109,7 +137,9 @@ Verification = Callable[[Any], Awaitable[Any]]
 
 
 class ApiKeyHandler:
-    """connexion security handler of `type: apiKey, in: header`. An open service lets everybody in here."""
+    """connexion security handler of `type: apiKey, in: header`. An open service lets everybody in here, and whoever a
+    trusted gateway names.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -122,6 +152,9 @@ class ApiKeyHandler:
             if await self._gate.is_open():
                 require_loopback_host(request.scope)
                 return self._gate.open_identity
+            identity = self._gate.of_gateway(request.scope)
+            if identity is not None:
+                return identity
             for name, value in request.scope["headers"]:
                 if name == header:
                     identity = await self._gate.identify(value.decode("latin-1"))
@@ -145,13 +178,29 @@ class BasicHandler:
         """As ApiKeyHandler.get_fn."""
 
         async def verify(request: Any) -> Any:
-            for name, value in request.scope["headers"]:
-                if name == b"authorization":
-                    identity = await self._gate.identify(_password(value))
-                    if identity is None:
-                        raise AuthenticationRequired(WRONG_KEY)
-                    return identity
-            return NO_VALUE
+            scheme, credentials = _authorization(request.scope)
+            if scheme in ("", "bearer"):
+                return NO_VALUE
+            identity = await self._gate.identify(_password(credentials) if scheme == "basic" else "")
+            if identity is None:
+                raise AuthenticationRequired(WRONG_KEY)
+            return identity
+
+        return verify
+
+
+class BearerHandler:
+    """connexion security handler of `type: http, scheme: bearer`."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def get_fn(self, _security_scheme: dict[str, Any], _required_scopes: list[str]) -> Verification:
+        """As ApiKeyHandler.get_fn; the check may raise what Gate.believe raises."""
+
+        async def verify(request: Any) -> Any:
+            scheme, credentials = _authorization(request.scope)
+            return await self._gate.believe(credentials.decode("latin-1")) if scheme == "bearer" else NO_VALUE
 
         return verify
 
@@ -166,13 +215,19 @@ def require_loopback_host(scope: Scope) -> None:
             )
 
 
-def _password(authorization: bytes) -> str:
-    """The password of an HTTP basic `Authorization` value (RFC 7617); empty where it is none."""
-    scheme, _, credentials = authorization.partition(b" ")
-    if scheme.lower() != b"basic":
-        return ""
+def _authorization(scope: Scope) -> tuple[str, bytes]:
+    """The scheme (lower case) and the credentials of `Authorization` (RFC 9110, 11.4); empty where it is not sent."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, credentials = value.strip().partition(b" ")
+            return scheme.decode("latin-1").lower() or "none", credentials.strip()
+    return "", b""
+
+
+def _password(credentials: bytes) -> str:
+    """The password in HTTP basic credentials (RFC 7617); empty where they are none."""
     try:
-        _, _, password = base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
+        _, _, password = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return ""
     return password
@@ -180,7 +235,11 @@ def _password(authorization: bytes) -> str:
 
 def security_map(gate: Gate) -> dict[str, Callable[[], Any]]:
     """What connexion is handed as `security_map`."""
-    return {"apiKey": partial(ApiKeyHandler, gate), "basic": partial(BasicHandler, gate)}
+    return {
+        "apiKey": partial(ApiKeyHandler, gate),
+        "basic": partial(BasicHandler, gate),
+        "bearer": partial(BearerHandler, gate),
+    }
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -1,8 +1,9 @@
 """The contract as one document: openapi/<version>.yaml with the files it refers to folded in.
 
-The parts stay apart in the tree (v0.yaml the calls, schemas.yaml the shapes, problems.yaml what goes wrong) and are
-whole for everybody else: connexion, Swagger UI, code generators and tests all see the same single document, with
-every name under `components` kept. `$ref: 'schemas.yaml#/components/schemas/Page'` becomes
+The parts stay apart in the tree (v0.yaml the calls, schemas.yaml the shapes, problems.yaml what goes wrong,
+security.yaml how callers say who they are, which is part of every version) and are whole for everybody else: connexion,
+Swagger UI, code generators and tests all see the same single document, with every name under `components` kept.
+`$ref: 'schemas.yaml#/components/schemas/Page'` becomes
 `#/components/schemas/Page`.
 """
 
@@ -60,6 +61,7 @@ def load_contract(version: str = "v0") -> Document:
     name = f"{version}.yaml"
     document: Document = local({key: value for key, value in _file(name).items() if key != "components"})
     fold(name)
+    fold("security.yaml")
     return {**document, "components": components}
 
 

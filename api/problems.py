@@ -41,6 +41,8 @@ class EdgeError(Exception):
     EdgeError                    code, title, detail, headers
     + RequestInvalid             errors
     + AuthenticationRequired
+    + CustomerMissing
+    + IdentityProviderUnavailable
     + HostNotAllowed
     + NotFound
     + MethodNotAllowed
@@ -82,14 +84,35 @@ class RequestInvalid(EdgeError):
 
 
 class AuthenticationRequired(EdgeError):
-    """No API key, or not a good one. `status` is what connexion's security looks at to choose among several errors."""
+    """No API key or bearer token, or not a good one. By `status` connexion's security chooses among several errors."""
 
     code = "AuthenticationRequired"
-    title = "An API key is required"
+    title = "An API key or a token is required"
     status = 401
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Basic realm="data-hist", charset="UTF-8"'})
+
+
+class CustomerMissing(EdgeError):
+    """Who calls is known, and no customer whose rows it may see."""
+
+    code = "CustomerMissing"
+    title = "The caller has no customer"
+    status = 403
+
+
+class IdentityProviderUnavailable(EdgeError):
+    """A token may be good, and the keys to tell cannot be had."""
+
+    code = "IdentityProviderUnavailable"
+    title = "The identity provider does not answer"
+    retryable = True
+    status = 503
+
+    def __init__(self, *, retry_after_seconds: float) -> None:
+        detail = "The keys that this token may be signed with cannot be fetched now. Try again in a moment."
+        super().__init__(detail, headers={"Retry-After": str(max(1, ceil(retry_after_seconds)))})
 
 
 class HostNotAllowed(EdgeError):
@@ -176,6 +199,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     # the request
     RequestInvalid: 400,
     AuthenticationRequired: 401,
+    CustomerMissing: 403,
     HostNotAllowed: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
@@ -186,6 +210,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     HeadersTooLarge: 431,
     UnsupportedMediaType: 415,
     ServiceStopping: 503,
+    IdentityProviderUnavailable: 503,
     InternalError: 500,
     # the caller
     service_errors.ScopeMissing: 403,
@@ -216,6 +241,7 @@ TITLES: Mapping[str, str] = {
     if isinstance(kind, type) and issubclass(kind, ServiceError | EdgeError)
 }
 
+MISSING_KEY = "Send an API key in X-API-Key or as the password of HTTP basic authentication, or a bearer token."
 INTERNAL_DETAIL = "Something broke on our side. Tell the operator the request_id."
 
 
@@ -235,9 +261,7 @@ def edge_error(error: Exception) -> EdgeError | None:
     status, detail = error.status_code, str(getattr(error, "detail", None) or "")
     headers = dict(getattr(error, "headers", None) or {})
     if status == 401:
-        return AuthenticationRequired(
-            "Send an API key in the header X-API-Key, or as the password of HTTP basic authentication."
-        )
+        return AuthenticationRequired(MISSING_KEY)
     if status == 404:
         return NotFound("There is nothing at this path. GET /v0/openapi.json lists what there is.")
     if status == 405:

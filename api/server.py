@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
+from api.bearer import bearer_tokens
 from api.composition import World, build_world
 from api.http_protocol import BoundedProtocol
 from api.logs import Log, json_log, route_library_logs
@@ -28,8 +29,11 @@ KEEP_ALIVE_SECONDS = 75
 
 
 def require_safe_address(settings: Settings, world: World) -> None:
-    """Raises SettingsError for an address that others can reach while no API key exists."""
-    if not settings.is_loopback and world.keys.is_empty():
+    """Raises SettingsError for an address that others can reach while anybody would be let in: no API key exists, and
+    neither an identity provider nor a gateway is configured.
+    """
+    has_other_way_in = settings.jwt_issuer is not None or settings.trusted_peers
+    if not settings.is_loopback and not has_other_way_in and world.keys.is_empty():
         raise SettingsError(
             f"{settings.host} can be reached from other machines, and no API key exists, so everybody could read"
             f" everything. Make one first: data-hist keys create --scope query --data-dir {settings.data_dir}"
@@ -51,6 +55,7 @@ def open_world(settings: Settings, log: Log, *, patience_seconds: float = 0) -> 
         raise SettingsError(str(error)) from error
     try:
         require_safe_address(settings, world)
+        bearer_tokens(settings)
     except SettingsError:
         world.close()
         raise
@@ -63,6 +68,7 @@ def application_of(world: World, log: Log, stopping: asyncio.Event | None = None
         world.settings,
         service=world.query_service,
         keys=world.keys,
+        bearer=bearer_tokens(world.settings),
         log=log,
         readings=world.readings,
         record=world.record if world.request_events is not None else None,

@@ -93,6 +93,25 @@ def _networks(text: str) -> tuple[Network, ...]:
         raise ValueError("must be networks such as 10.0.0.0/16, parted by commas") from None
 
 
+def _words(pattern: str, what: str) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        words = tuple(part.strip() for part in text.split(","))
+        if not all(re.fullmatch(pattern, word) for word in words):
+            raise ValueError(f"must be {what}, parted by commas")
+        return words
+
+    return read
+
+
+def _word(pattern: str, what: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {what}")
+        return text
+
+    return read
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip() for part in text.split(","))
     if not all(re.fullmatch(r"https?://[0-9A-Za-z.-]+(:[0-9]{1,5})?", origin) for origin in origins):
@@ -239,6 +258,66 @@ class Settings:
             "networks of gateways and load balancers whose `X-Forwarded-*` and `X-Data-Hist-*` headers are believed"
             " ([security.md](security.md)); nobody's by default, loopback's neither",
             shown="",
+        ),
+    )
+    jwt_issuer: str | None = field(
+        default=None,
+        metadata=_about(
+            _word(r"https?://[^\s?#]{1,500}", "the https URL of an OpenID provider"),
+            "issuer of bearer tokens (`iss`), exactly as it writes itself; its keys are found by OIDC discovery",
+            shown="",
+        ),
+    )
+    jwt_audience: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            _words(r"\S{1,500}", "audiences"), "audiences of tokens for this service, parted by commas", shown=""
+        ),
+    )
+    jwt_audience_claim: str = field(
+        default="aud",
+        metadata=_about(
+            _word(r"\S{1,200}", "the name of a claim"),
+            "claim that holds the audience; `client_id` for Cognito's access tokens",
+        ),
+    )
+    jwt_jwks_url: str | None = field(
+        default=None,
+        metadata=_about(
+            _word(r"https?://[^\s#]{1,500}", "an https URL"),
+            "where the issuer's keys are, for an issuer without OIDC discovery",
+            shown="",
+        ),
+    )
+    jwt_algorithms: tuple[str, ...] = field(
+        default=("RS256", "ES256", "EdDSA"),
+        metadata=_about(
+            _words(r"(RS|PS|ES)(256|384|512)|EdDSA", "signature algorithms with public keys, such as RS256"),
+            "signature algorithms that are accepted, parted by commas",
+            shown="RS256,ES256,EdDSA",
+        ),
+    )
+    jwt_leeway_seconds: int = field(
+        default=30, metadata=_about(_whole_number(0, 600), "how far the issuer's clock may be from ours")
+    )
+    jwt_customer_claim: str = field(
+        default="customer_ids",
+        metadata=_about(
+            _word(r"\S{1,200}", "the name of a claim, or a JSON pointer to it"),
+            "claim with the customers whose rows a token's caller sees, or a JSON pointer to it",
+        ),
+    )
+    jwt_scope_claim: str = field(
+        default="scope",
+        metadata=_about(
+            _word(r"\S{1,200}", "the name of a claim, or a JSON pointer to it"),
+            "claim with scopes, roles or groups, such as `/realm_access/roles`",
+        ),
+    )
+    jwt_mapping_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            _path, "YAML file that says what words of these claims are worth ([security.md](security.md))", shown=""
         ),
     )
     cors_origins: tuple[str, ...] = field(

@@ -113,6 +113,7 @@ class FakeQueryService(QueryService):
         self.executions[query_id] = QueryExecution(
             query_id=query_id,
             tenant=caller.tenant,
+            key_id=caller.key_id,
             status=QueryStatus.FAILED if failure else status,
             query=request.query,
             retention_minutes=request.retention_minutes,
