@@ -25,6 +25,7 @@ from embedded.lake_files import S3Location
 
 _UNFINISHED = ".%"
 _KEPT_SECONDS = 600.0
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,14 @@ class RemoteStore:
     # -------------------------------------------------------------------------------------------------- reading
 
     def list_files(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
-        """Every object of the bucket whose key starts with `prefix`, in key order; NoSuchBucket as ClientError."""
+        """Every object of the bucket whose key starts with `prefix`, in key order; NoSuchBucket as ClientError.
+
+        Objects in the archive are left out: Athena does not read them either (its user guide, "Glacier").
+        """
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for found in page.get("Contents", ()):
+                if found.get("StorageClass") in _ARCHIVES:
+                    continue
                 path = self._cached(bucket, found["Key"], found["ETag"])
                 with self._lock:
                     self._places[str(path)] = (bucket, found["Key"])

@@ -6,7 +6,9 @@ Writes are atomic: bytes go to a temporary file that no listing shows, which is 
 that this has not (versions, encryption with customer keys, tagging, object lock), a request that uses it is refused by
 name; arguments without an effect on bytes (ACL, StorageClass, ServerSideEncryption) are accepted.
 
-Beside boto3's methods it has two short cuts for the embedded Athena: `path` and `list_files`.
+Beside boto3's methods it has two short cuts for the embedded Athena, `path` and `list_files`, and one for what S3 does
+by itself: `archive`, a lifecycle's transition to GLACIER. An object in the archive is listed and cannot be read until
+RestoreObject.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from botocore.exceptions import ClientError
 from botocore.handlers import validate_bucket_name
 from botocore.response import StreamingBody
 
-from embedded.aws_shape import REGION_NAME, Answer, AwsClient, Request, aware_datetime, operation
+from embedded.aws_shape import REGION_NAME, Answer, Request, aware_datetime, operation
 from embedded.s3_attributes import (
     METADATA_LIMIT_BYTES,
     ObjectAttributes,
@@ -42,7 +44,8 @@ from embedded.s3_attributes import (
     read_attributes,
     write_attributes,
 )
-from embedded.s3_key_path import MARK, escaped_path, is_bucket_name, plain_path
+from embedded.s3_key_path import MARK, archived_path, escaped_path, is_bucket_name, plain_path
+from embedded.s3_lifecycle import LifecycleOperations
 from embedded.s3_listing import FolderReader, FoundFolder, StoredObject, last_modified, list_files, walk
 from embedded.s3_multipart import MultipartUploads, Part, PartError
 
@@ -85,6 +88,7 @@ class _Located:
     path: Path
     status: os.stat_result
     attributes: ObjectAttributes
+    is_archived: bool = False
 
     @property
     def last_modified(self) -> datetime:
@@ -117,7 +121,7 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
-class S3(AwsClient):
+class S3(LifecycleOperations):
     """S3 over one folder; safe for several threads and several processes on the same folder.
 
     `root` is made when absent. `clock` gives the LastModified of what is written through this object.
@@ -159,6 +163,29 @@ class S3(AwsClient):
         """Every object of the bucket whose key starts with `prefix`, in key order; NoSuchBucket as ClientError."""
         self._check_text("ListObjectsV2", prefix)
         return list_files(self._reader, self._known_bucket_folder(bucket), prefix)
+
+    # --- what S3 does by itself ----------------------------------------------------------------------------------
+
+    def archive(self, bucket: str, key: str, *, unless_newer_than: datetime) -> bool:
+        """Moves an object to the storage class GLACIER, as a lifecycle's transition does; its LastModified stays.
+
+        False when there is none, and when it was written anew after that time. Doing it twice equals doing it once.
+        """
+        try:
+            located = self._locate("HeadObject", bucket, key)
+        except ClientError:
+            return False
+        if located.is_archived:
+            return True
+        if located.last_modified > unless_newer_than:
+            return False
+        target = archived_path(self._bucket_folder("HeadObject", bucket), key)
+        target.parent.mkdir(parents=True, exist_ok=True)  # a long name's pieces are folders
+        try:
+            located.path.rename(target)
+        except FileNotFoundError:
+            return target.exists()
+        return True
 
     def _known_bucket_folder(self, bucket: str) -> Path:
         """As _bucket_folder, for a caller that asks thousands of times: resolved again only when it is another one."""
@@ -237,6 +264,7 @@ class S3(AwsClient):
                 error_members={"BucketName": request["Bucket"]},
             )
         shutil.rmtree(folder)
+        self._forget_lifecycle(request["Bucket"])
         return {}
 
     # --- objects -------------------------------------------------------------------------------------------------
@@ -287,6 +315,24 @@ class S3(AwsClient):
         if content_range is not None:
             answer["ContentRange"] = content_range
         return answer
+
+    @operation("RestoreObject")
+    def restore_object(self, request: Request) -> Answer:
+        """At once and for good: the object is STANDARD again, as if written now; S3 makes a copy for some Days."""
+        if "OutputLocation" in request.get("RestoreRequest", {}) or "Type" in request.get("RestoreRequest", {}):
+            raise self.unsupported("RestoreObject", "RestoreRequest.Type")
+        bucket, key = request["Bucket"], request["Key"]
+        located = self._locate("RestoreObject", bucket, key)
+        if not located.is_archived:
+            message = "Restore is not allowed for the object's current storage class"
+            raise self.error("RestoreObject", "InvalidObjectState", message, http_status=403)
+        modified_ns = int(self._clock().timestamp() * 1_000_000) * 1000
+        os.utime(located.path, ns=(modified_ns, modified_ns))
+        write_attributes(located.path, located.attributes)  # they name the time they belong to
+        target = self._file_of("RestoreObject", bucket, key)
+        if not target.exists():
+            located.path.rename(target)
+        return {}
 
     @operation("DeleteObject")
     def delete_object(self, request: Request) -> Answer:
@@ -691,13 +737,34 @@ class S3(AwsClient):
         try:
             status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            raise self._no_such_key(operation_name, key) from None
+            return self._locate_archived(operation_name, bucket, key)
         except OSError as error:
             raise self._storage_error(operation_name, error) from error
         # a symbolic link anywhere on the way is no part of the bucket
         if os.path.realpath(path) != str(path) or not stat.S_ISREG(status.st_mode):
             raise self._no_such_key(operation_name, key)
         return _Located(path, status, read_attributes(path, status))
+
+    def _locate_archived(self, operation_name: str, bucket: str, key: str) -> _Located:
+        path = archived_path(self._bucket_folder(operation_name, bucket), key)
+        try:
+            status = path.lstat()
+        except OSError:
+            raise self._no_such_key(operation_name, key) from None
+        if os.path.realpath(path) != str(path) or not stat.S_ISREG(status.st_mode):
+            raise self._no_such_key(operation_name, key)
+        if operation_name in ("GetObject", "CopyObject", "UploadPartCopy"):
+            is_read = operation_name == "GetObject"
+            raise self.error(
+                operation_name,
+                "InvalidObjectState" if is_read else "ObjectNotInActiveTierError",
+                "The operation is not valid for the object's storage class"
+                if is_read
+                else "The source object of the COPY action is not in the active tier",
+                http_status=403,
+                error_members={"StorageClass": "GLACIER"},
+            )
+        return _Located(path, status, read_attributes(path, status), is_archived=True)
 
     def _opened(self, request: Request) -> tuple[_Located, IO[bytes]]:
         """An object and its open file, the same one even while a writer replaces it."""
@@ -782,6 +849,8 @@ class S3(AwsClient):
             "Metadata": dict(attributes.metadata),
             **{name: value for name, value in attributes.headers.items() if name != "ContentType"},
         }
+        if located.is_archived:
+            answer["StorageClass"] = "GLACIER"
         if attributes.part_count is not None and "PartNumber" in request:
             answer["PartsCount"] = attributes.part_count
         for name in _STORED_HEADERS:
@@ -836,7 +905,7 @@ class S3(AwsClient):
                         "LastModified": last_modified(status),
                         "ETag": f'"{attributes.etag}"',
                         "Size": status.st_size,
-                        "StorageClass": "STANDARD",
+                        "StorageClass": "GLACIER" if item.is_archived else "STANDARD",
                         "Owner": dict(_OWNER),
                     }
                 )
@@ -907,9 +976,12 @@ class S3(AwsClient):
                         http_status=403,
                     )
                 if request.get("IfNoneMatch") == "*":
+                    if archived_path(folder, key).exists():
+                        raise FileExistsError
                     target.hardlink_to(temporary_path)
                 else:
                     temporary_path.replace(target)
+                archived_path(folder, key).unlink(missing_ok=True)
                 return
             except FileExistsError:
                 raise self._precondition_failed(operation_name, "If-None-Match") from None
@@ -942,8 +1014,9 @@ class S3(AwsClient):
         try:
             if os.path.realpath(path) != str(path):
                 return
-            path.unlink()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            path.unlink(missing_ok=True)
+            archived_path(folder, key).unlink(missing_ok=True)
+        except (NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
             raise self._storage_error(operation_name, error) from error

@@ -12,8 +12,9 @@ that it cannot hold is written in an escaped form instead, reversibly:
     longer than 255 bytes in UTF-8                   `.%+` + 240 characters of that / ... / `.%~` + the rest
     last one of an object whose path is a folder     `.%~` + the segment, percent-encoded
 
-In the middle of a key it is `.%-` instead of `.%~`. So `a` and `a/b` can both be objects, and so can any two keys. No
-key leads outside its bucket: `..` is never a path's segment.
+In the middle of a key it is `.%-` instead of `.%~`. An object in the archive (storage class GLACIER) has `.%^` and the
+escaped last segment, whatever the segment is: its bytes are there, under a name that nobody reads. So `a` and `a/b` can
+both be objects, and so can any two keys. No key leads outside its bucket: `..` is never a path's segment.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MARK = ".%"
 FILE = ".%~"
 FOLDER = ".%-"
 MORE = ".%+"
+ARCHIVED = ".%^"
 
 _NAME_LIMIT_BYTES = 255
 _PIECE_CHARACTERS = 240
@@ -52,7 +54,7 @@ def is_plain(segment: str) -> bool:
 def escaped_names(segment: str, mark: str) -> list[str]:
     """The escaped form of one segment: usually one name, several (folder in folder) where it is long.
 
-    `mark` is FILE for the last segment of a key, FOLDER for one before.
+    `mark` is FILE for the last segment of a key (ARCHIVED in the archive), FOLDER for one before.
     """
     text = quote(segment, safe=_LITERAL)
     pieces = [text[at : at + _PIECE_CHARACTERS] for at in range(0, len(text), _PIECE_CHARACTERS)] or [""]
@@ -91,3 +93,9 @@ def escaped_path(bucket_folder: Path, key: str) -> Path:
     """Where the object of this key lies when a folder lies at its `plain_path`."""
     parents, slash, last = key.rpartition("/")
     return folder_of(bucket_folder, parents + slash).joinpath(*escaped_names(last, FILE))
+
+
+def archived_path(bucket_folder: Path, key: str) -> Path:
+    """Where the object of this key lies when it is in the archive."""
+    parents, slash, last = key.rpartition("/")
+    return folder_of(bucket_folder, parents + slash).joinpath(*escaped_names(last, ARCHIVED))

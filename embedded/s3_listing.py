@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedded.s3_key_path import FILE, FOLDER, MARK, MORE, folder_of, unescaped
+from embedded.s3_key_path import ARCHIVED, FILE, FOLDER, MARK, MORE, folder_of, unescaped
 
 _PLAIN_FOLDER = re.compile(r"(?:(?!\.(?:\.?/|%))[^/\0]{1,63}/)+")
 """Key prefixes whose segments are surely the names of their folders: 63 characters are at most 252 bytes."""
@@ -39,6 +39,7 @@ class FoundFile:
 
     key: str
     path: str
+    is_archived: bool = False
 
     def stat(self) -> os.stat_result | None:
         """The file's status; None when it was deleted since the folder was read."""
@@ -60,6 +61,7 @@ class _Entry:
     name: str
     path: str
     is_folder: bool
+    is_archived: bool = False
 
     @property
     def order(self) -> str:
@@ -126,6 +128,8 @@ class FolderReader:
             return None
         objects = []
         for entry in entries:
+            if entry.is_archived:
+                continue
             try:
                 status = os.lstat(entry.path)
             except FileNotFoundError:
@@ -163,14 +167,14 @@ class FolderReader:
 
 
 def list_files(reader: FolderReader, bucket_folder: Path, prefix: str) -> Iterator[StoredObject]:
-    """Every object whose key starts with `prefix`, in key order."""
+    """Every object whose key starts with `prefix`, in key order; those in the archive, which nobody reads, left out."""
     if _PLAIN_FOLDER.fullmatch(prefix):
         objects = reader.leaf(f"{bucket_folder}/{prefix[:-1]}", prefix)
         if objects is not None:
             yield from objects
             return
     for found in walk(reader, bucket_folder, prefix):
-        if isinstance(found, FoundFile) and (status := found.stat()) is not None:
+        if isinstance(found, FoundFile) and not found.is_archived and (status := found.stat()) is not None:
             yield _stored(found.key, found.path, status)
 
 
@@ -203,7 +207,7 @@ def walk(
             continue
         key, entry = step
         if not entry.is_folder:
-            yield FoundFile(key, entry.path)
+            yield FoundFile(key, entry.path, entry.is_archived)
         elif not fold:
             stack.append(_remaining(key, reader.entries(entry.path), after, after_prefix, ""))
         elif any(True for _ in _walk_all(reader, key, entry.path, after)):
@@ -257,9 +261,14 @@ def _collect(folder: str, escaped_text: str, found: dict[tuple[str, bool], _Entr
                 is_flat = False
                 _collect(item.path, escaped_text + item.name[len(MORE) :], found)
                 continue
-            name = _segment(item.name, escaped_text, FOLDER if is_folder else FILE)
-            if name is not None and (not item.name.startswith(MARK) or (name, is_folder) not in found):
-                found[name, is_folder] = _Entry(name, item.path, is_folder)
+            is_archived = not is_folder and item.name.startswith(ARCHIVED)
+            name = _segment(item.name, escaped_text, FOLDER if is_folder else ARCHIVED if is_archived else FILE)
+            if name is None:
+                continue
+            known = found.get((name, is_folder))
+            # a plain name goes before an escaped one, and any before the archive's
+            if known is None or known.is_archived or not item.name.startswith(MARK):
+                found[name, is_folder] = _Entry(name, item.path, is_folder, is_archived)
     return is_flat
 
 

@@ -46,7 +46,9 @@ class RestRoutes:
     """All the routes of a service model whose paths are `/`, `/{Bucket}` and `/{Bucket}/{Key+}`."""
 
     def __init__(self, model: ServiceModel) -> None:
-        routes = [_route(model.operation_model(name)) for name in model.operation_names]
+        # of two operations for one request (PutBucketLifecycle) the deprecated one comes last
+        operations = sorted(map(model.operation_model, model.operation_names), key=lambda found: bool(found.deprecated))
+        routes = [_route(found) for found in operations]
         self._routes: dict[tuple[str, str], list[Route]] = {}
         for route in sorted((route for route in routes if route is not None), key=lambda route: -route.weight):
             self._routes.setdefault((route.method, route.level), []).append(route)

@@ -97,6 +97,8 @@ class RestXmlService:
             return _error_response(received, "MalformedXML", message, 400)
         except ParamValidationError as error:
             code = "InvalidBucketName" if "Invalid bucket name" in str(error) else "InvalidArgument"
+            if "Missing required parameter in " in str(error) and "parameter in input" not in str(error):
+                code = "MalformedXML"  # an element that the body's own schema asks for
             return _error_response(received, code, str(error), 400)
         except ClientError as error:
             described: Mapping[str, Any] = error.response

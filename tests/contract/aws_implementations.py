@@ -58,8 +58,13 @@ def glue_client(implementation: str, folder: Path, monkeypatch: pytest.MonkeyPat
             yield client
 
 
+def is_moto(request: pytest.FixtureRequest) -> bool:
+    """Whether the running test runs against moto."""
+    callspec = getattr(request.node, "callspec", None)
+    return callspec is not None and callspec.params.get("implementation") == "moto"
+
+
 def moto_differs(request: pytest.FixtureRequest, reason: str) -> None:
     """Expects, strictly, that the running test fails on moto for this reason."""
-    callspec = getattr(request.node, "callspec", None)
-    if callspec is not None and callspec.params.get("implementation") == "moto":
+    if is_moto(request):
         request.applymarker(pytest.mark.xfail(reason=f"moto: {reason}", strict=True))

@@ -21,6 +21,7 @@ from tests.contract.test_s3_contract import (  # noqa: F401  # collected here, w
     TestClientShape,
     TestCopy,
     TestDeletion,
+    TestLifecycle,
     TestListing,
     TestMultipart,
     TestObjects,
@@ -171,7 +172,7 @@ class TestBadRequests:
             ("PATCH", f"/{BUCKET}/k", b"", "MethodNotAllowed"),
             ("GET", "/UPPER_case!/k", b"", "InvalidBucketName"),
             ("GET", f"/{BUCKET}?acl", b"", "NotImplemented"),
-            ("PUT", f"/{BUCKET}?lifecycle", b"", "NotImplemented"),
+            ("PUT", f"/{BUCKET}?requestPayment", b"", "NotImplemented"),
             ("PUT", f"/{BUCKET}/{'k' * 1025}", b"", "KeyTooLongError"),
         ],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,30 @@ def test_keys_round_trip(chosen: list[str], data: Any) -> None:
             s3.delete_object(Bucket="lake", Key=key)
         assert [item.key for item in s3.list_files("lake", "")] == chosen[:1]
         s3.delete_object(Bucket="lake", Key=chosen[0])
+        assert list((Path(folder) / "root" / "lake").iterdir()) == []
+
+
+@given(chosen=st.lists(keys, min_size=1, max_size=6, unique=True), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_key_goes_to_the_archive_and_back(chosen: list[str], data: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        s3 = S3(Path(folder) / "root")
+        s3.create_bucket(Bucket="lake")
+        for key in chosen:
+            s3.put_object(Bucket="lake", Key=key, Body=key.encode())
+        archived = set(data.draw(st.lists(st.sampled_from(chosen), unique=True)))
+        for key in sorted(archived) * 2:
+            assert s3.archive("lake", key, unless_newer_than=datetime.max.replace(tzinfo=UTC))
+        listed = s3.list_objects_v2(Bucket="lake")["Contents"]
+        assert [item["Key"] for item in listed] == sorted(chosen, key=str.encode)
+        assert {item["Key"] for item in listed if item["StorageClass"] == "GLACIER"} == archived
+        assert {item.key for item in s3.list_files("lake", "")} == set(chosen) - archived
+        for key in archived:
+            s3.restore_object(Bucket="lake", Key=key, RestoreRequest={"Days": 1})
+            assert s3.get_object(Bucket="lake", Key=key)["Body"].read() == key.encode()
+            s3.archive("lake", key, unless_newer_than=datetime.max.replace(tzinfo=UTC))
+        for key in chosen:
+            s3.delete_object(Bucket="lake", Key=key)
         assert list((Path(folder) / "root" / "lake").iterdir()) == []
 
 
