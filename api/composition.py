@@ -28,6 +28,8 @@ from embedded.sql.translation import describe
 from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.ledger import PartitionLedger
+from glue.retention_sweep import SweepReport, sweep
+from glue.sweep_schedule import DataSweeper
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
 from service.engines.failures import failure_from_text
@@ -66,6 +68,7 @@ class World:
     query_service: QueryService
     request_events: RequestEvents | None
     watch: FolderWatch | None
+    data_sweeper: DataSweeper | None
     settings: Settings
 
     @property
@@ -87,6 +90,8 @@ class World:
         """Closes what the query service (closed by itself, in its event loop) does not own."""
         if self.watch is not None:
             self.watch.close()
+        if self.data_sweeper is not None:
+            self.data_sweeper.close()
         if self.request_events is not None:
             self.request_events.close()
         self.close_clients()
@@ -135,6 +140,14 @@ class World:
                 "data_hist_lake_changes",
                 "Objects of the lake that came, went or were left alone, by what became of them.",
                 self.watch.report.counts(),
+                label="outcome",
+                is_counter=True,
+            )
+        if self.data_sweeper is not None:
+            yield Reading(
+                "data_hist_swept",
+                "Partitions, objects and bytes that left past their retention, by what became of them.",
+                dict(self.data_sweeper.counts),
                 label="outcome",
                 is_counter=True,
             )
@@ -250,7 +263,20 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
     watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
-    return World(lock, lake, keys, opened.close_clients, engine, store, query_service, request_events, watch, settings)
+    data_sweeper = None if settings.data_retention == "off" else _data_sweeper(lake, settings, clock)
+    return World(
+        lock,
+        lake,
+        keys,
+        opened.close_clients,
+        engine,
+        store,
+        query_service,
+        request_events,
+        watch,
+        data_sweeper,
+        settings,
+    )
 
 
 def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:
@@ -276,6 +302,26 @@ def _lake_watch(lake: Lake, settings: Settings, clock: Clock) -> FolderWatch:
     )
     watch.start()
     return watch
+
+
+def _data_sweeper(lake: Lake, settings: Settings, clock: Clock) -> DataSweeper:
+    archive = lake.s3.archive if lake.is_embedded else None  # an account's objects go by the bucket's lifecycle
+
+    def sweep_one(spec: TableSpec, is_stopping: Callable[[], bool]) -> SweepReport:
+        return sweep(
+            lake.glue,
+            lake.s3,
+            lake.ledger,
+            spec,
+            now=clock(),
+            apply=settings.data_retention == "on",
+            archive=archive,
+            is_stopping=is_stopping,
+        )
+
+    sweeper = DataSweeper(sweep_one, lake.tables.values())
+    sweeper.start()
+    return sweeper
 
 
 def _log_foreign(report: TrackingReport) -> None:

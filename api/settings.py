@@ -238,6 +238,15 @@ class Settings:
             " 0 is all",
         ),
     )
+    data_retention: str = field(
+        default="off",
+        metadata=_about(
+            _one_of("off", "report", "on"),
+            "what happens to data past its table's retention, once an hour: `on`: it leaves the catalogue, and over the"
+            " embedded S3 its objects are archived and in the end deleted; `report`: the log tells what would leave;"
+            " `off`: nothing (`data-hist retention sweep` does it by hand)",
+        ),
+    )
     access_log: bool = field(
         default=True, metadata=_about(_switch, "one JSON line per request on standard error", shown="on")
     )

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 import typer.main
 
-from cli import keys, partitions, tables
+from cli import keys, partitions, retention, tables
 from cli.aws import aws
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
@@ -42,6 +42,7 @@ app.command()(aws)
 tables.app.command()(projection)
 app.add_typer(tables.app, name="tables")
 app.add_typer(partitions.app, name="partitions")
+app.add_typer(retention.app, name="retention")
 app.add_typer(keys.app, name="keys")
 
 # What Typer raises for a wrong command line: its own copy of click's ClickException, under no public name.

@@ -87,7 +87,7 @@ def status(
 
     with open_lake(data_dir) as lake:
         spec, moment = lake.table(table), now()
-        records = lake.ledger.newest_partitions(spec.reference, _range(spec, from_text, to_text), limit=limit)
+        records = lake.ledger.newest_partitions(spec.reference, partition_range(spec, from_text, to_text), limit=limit)
         freshness = table_document(table_description(spec, lake.ledger, moment))["freshness"]
         partitions = [partition_document(p) for p in partition_descriptions(spec, lake.ledger, records, moment)]
     if as_json:
@@ -125,7 +125,7 @@ def gaps(
 
     with open_lake(data_dir) as lake:
         spec, moment = lake.table(table), now()
-        time_range = _range(spec, from_text, to_text)
+        time_range = partition_range(spec, from_text, to_text)
         complete = completeness(lake.ledger, spec, moment, time_range)
         found = list(missing_runs(lake.ledger, spec, moment, time_range))
     if as_json:
@@ -158,7 +158,7 @@ def late(
 
     with open_lake(data_dir) as lake:
         spec = lake.table(table)
-        time_range = _range(spec, from_text, to_text)
+        time_range = partition_range(spec, from_text, to_text)
         histogram = lateness_histogram(spec, lake.ledger.known_objects(spec.reference, time_range))
         records = [r for r in lake.ledger.partitions(spec.reference, time_range) if r.late_bytes]
         total_bytes = lake.ledger.summary(spec.reference, time_range).late_bytes
@@ -242,11 +242,11 @@ def _reconcile(
     table: str, data_dir: Path, from_text: str | None, to_text: str | None, *, workers: int, as_json: bool, apply: bool
 ) -> int:
     from cli.lake import now, open_lake
-    from glue.reconcile import KINDS, reconcile
+    from glue.reconcile import KINDS, MEANT, reconcile
 
     with open_lake(data_dir) as lake:
         spec = lake.table(table)
-        time_range = _range(spec, from_text, to_text)
+        time_range = partition_range(spec, from_text, to_text)
         with _journal(data_dir, spec, from_text, to_text, apply=apply) as journal:
             report = reconcile(
                 lake.glue,
@@ -272,7 +272,7 @@ def _reconcile(
         write_text(f"{finding.kind}: {finding.partition}: {finding.detail}")
     for kind in KINDS:
         if report.counts[kind]:
-            done = f", {report.applied[kind]:,} mended" if apply and kind != "relocated" else ""
+            done = f", {report.applied[kind]:,} mended" if apply and kind not in MEANT else ""
             write_text(f"{counted(report.counts[kind], 'partition')} {kind}{done}")
     verdict = "lake, catalogue and ledger agree" if report.agrees else "see above"
     say(f"{counted(report.partition_count, 'partition')}, {counted(report.object_count, 'object')}: {verdict}")
@@ -308,7 +308,7 @@ def _progress(done: int, total: int) -> None:
     sys.stderr.flush()
 
 
-def _range(spec: TableSpec, from_text: str | None, to_text: str | None) -> PartitionRange | None:
+def partition_range(spec: TableSpec, from_text: str | None, to_text: str | None) -> PartitionRange | None:
     from glue.partition_range import PartitionRange
 
     start, end = _moment(from_text, "--from"), _moment(to_text, "--to")

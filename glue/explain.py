@@ -6,6 +6,7 @@ sentence for people, the likeliest first:
     foreign         the folder is none of the layout's, so nothing in it is ever read
     range_empty     the range ends before it begins
     future          the range has not come yet (local time taken for UTC is the usual cause)
+    expired         older than the table's retention: partitions have left the catalogue
     no_data         the table has no partition at all
     before_first    the range ends before the first partition
     after_newest    the range begins after the newest partition: nothing has come since
@@ -67,7 +68,9 @@ def explain_range(
     if start >= end:
         return [Reason("range_empty", f"{_shown(start)} is not before {_shown(end)}")]
     time_range = PartitionRange.covering(start, end, scheme=spec.layout.scheme)
-    reasons = _by_time(ledger, spec, start, end, now)
+    expired = _expired(ledger, spec, start, end, now)
+    is_all_expired = bool(expired) and end <= now - timedelta(days=spec.retention_days)
+    reasons = (expired if is_all_expired else []) + _by_time(ledger, spec, start, end, now)
     if looks_at_lake:
         report = reconcile(glue_client, s3_client, ledger, spec, time_range, apply=False, now=now)
     else:
@@ -86,6 +89,7 @@ def explain_range(
     if missing:
         first_gap = next(gaps(ledger, spec, now, time_range))
         reasons.append(Reason("gap", f"{missing} partitions are not there, the first {first_gap.first}"))
+    reasons += [] if is_all_expired else expired
     reasons += _not_closed(ledger, spec, end, now)
     reasons += _late_folders(ledger, spec, time_range, start, end)
     bad_timestamps = ledger.summary(spec.reference, PartitionRange(None, _before_first_credible(spec))).object_count
@@ -136,6 +140,23 @@ def _by_time(ledger: PartitionLedger, spec: TableSpec, start: datetime, end: dat
     if start >= newest_end:
         return [Reason("after_newest", f"nothing has come since {_shown(newest_end)}")]
     return []
+
+
+def _expired(ledger: PartitionLedger, spec: TableSpec, start: datetime, end: datetime, now: datetime) -> list[Reason]:
+    """Age counts from arrival, so old times may well be there; where they are not, this is the likeliest cause."""
+    limit = now - timedelta(days=spec.retention_days)
+    if not FIRST_CREDIBLE < start < limit:  # a range without a beginning asks for what there is
+        return []
+    old = PartitionRange.covering(start, min(end, limit), scheme=spec.layout.scheme)
+    if ledger.summary(spec.reference, old).object_count:
+        return []
+    archive = (
+        ""
+        if spec.archive_days is None
+        else f"; objects stay in the archive until they are {spec.archive_days} days old"
+    )
+    detail = f"times before {_shown(limit)} are past the table's retention of {spec.retention_days} days{archive}"
+    return [Reason("expired", detail)]
 
 
 def _not_closed(ledger: PartitionLedger, spec: TableSpec, end: datetime, now: datetime) -> list[Reason]:

@@ -13,6 +13,7 @@ For `data-hist partitions verify` and `repair`, and for whoever does not trust n
     drifted     a partition's columns or SerDe are not the table's (HIVE_PARTITION_SCHEMA_MISMATCH) -> the table's
     unrecorded  objects that the ledger has not, or with another size       -> recorded
     forgotten   objects of the ledger that lie nowhere                      -> removed from the ledger
+    expired     not in the catalogue, and past the table's retention        -> nothing: that is why
 
 It may be done at any time, beside loads, trackers and queries, twice or cut off in the middle. The ledger and the
 catalogue are read before the lake, so that what they have and the lake has not is truly gone; a partition is dropped
@@ -40,6 +41,7 @@ from botocore.exceptions import ClientError
 
 from glue.aws_clients import GlueClient, S3Client, error_code, error_message
 from glue.catalogue_snapshot import CatalogueSnapshot, RegisteredPartition
+from glue.data_retention import is_past_retention
 from glue.lake_windows import lake_windows
 from glue.layout import LakeKey
 from glue.ledger import ObjectRecord, ObjectRemoval, PartitionLedger
@@ -50,11 +52,13 @@ from glue.run_journal import RunJournal
 from glue.table_spec import TableSpec
 from glue.tracker import is_late
 
-FindingKind = Literal["missing", "orphaned", "moved", "relocated", "drifted", "unrecorded", "forgotten"]
+FindingKind = Literal["missing", "orphaned", "moved", "relocated", "drifted", "unrecorded", "forgotten", "expired"]
 
 KINDS: tuple[FindingKind, ...] = (
-    "missing", "orphaned", "moved", "relocated", "drifted", "unrecorded", "forgotten",
+    "missing", "orphaned", "moved", "relocated", "drifted", "unrecorded", "forgotten", "expired",
 )  # fmt: skip
+# Findings that are told and never mended: somebody meant it so.
+MEANT: frozenset[FindingKind] = frozenset({"relocated", "expired"})
 DELETIONS_PER_CALL = 25
 MAXIMUM_FINDINGS = 1_000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -97,7 +101,7 @@ class ReconcileReport:
     @property
     def agrees(self) -> bool:
         """Whether there was nothing to mend."""
-        return not any(count for kind, count in self.counts.items() if kind != "relocated")
+        return not any(count for kind, count in self.counts.items() if kind not in MEANT)
 
     def find(self, kind: FindingKind, partition: PartitionSpec, detail: str) -> None:
         """Adds a finding."""
@@ -281,7 +285,11 @@ class _Window:
             values = partition.values()
             recorded.discard(values)
             self.report.partition_count += 1
-            self._compare_catalogue(partition, self.run.snapshot.take(values), len(objects))
+            entry = self.run.snapshot.take(values)
+            if entry is None and is_past_retention(spec, partition, (o.arrival for o in objects), self.run.now):
+                self.report.find("expired", partition, f"{len(objects)} objects past retention")
+                continue
+            self._compare_catalogue(partition, entry, len(objects))
             self._compare_ledger(partition, objects)
             if len(self.missing) >= PARTITIONS_PER_CALL or len(self.updates) >= PARTITIONS_PER_CALL:
                 self._mend_catalogue()

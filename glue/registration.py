@@ -26,6 +26,7 @@ from glue.partition_spec import PartitionSpec
 from glue.table_spec import TableSpec
 
 PARTITIONS_PER_CALL = 100
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 FOREIGN_SAMPLES = 20
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
@@ -111,13 +112,18 @@ def register_lake(
 def lake_objects(
     s3_client: S3Client, bucket: str, prefix: str, *, start_after: str = ""
 ) -> Iterator[tuple[str, int, datetime]]:
-    """(key, bytes, last modified) of the objects under a prefix, after a key, in key order, page by page."""
+    """(key, bytes, last modified) of the objects under a prefix, after a key, in key order, page by page.
+
+    What lies in an archive is left out: Athena does not read it.
+    """
     arguments: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
     if start_after:
         arguments["StartAfter"] = start_after
     while True:
         page = s3_client.list_objects_v2(**arguments)
         for entry in page.get("Contents", []):
+            if entry.get("StorageClass") in ARCHIVE_CLASSES:
+                continue
             yield entry["Key"], entry["Size"], entry["LastModified"]
         if not page.get("IsTruncated"):
             return

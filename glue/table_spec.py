@@ -26,6 +26,14 @@ import yaml
 from glue.layout import AlternativePath, SecorLayout
 from glue.partition_spec import PartitionScheme, PartitionSpec
 from glue.raised_field import RaisedField
+from glue.retention_override import (
+    ObjectTag,
+    RetentionOverride,
+    RetentionTerms,
+    object_tag,
+    retention_overrides,
+    retention_terms,
+)
 
 # Glue's rule for names that every engine can read (AWS Glue: lower-case letters, digits, underscore, at most 255).
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
@@ -69,6 +77,8 @@ class TableSpec:
     archive_days: int | None = None
     raised: tuple[RaisedField, ...] = ()
     payload_column: str = "data"
+    retention_overrides: tuple[RetentionOverride, ...] = ()
+    retention_tag: ObjectTag | None = None
     serde_parameters: Mapping[str, str] = field(default_factory=lambda: _OPENX_SERDE)
 
     @property
@@ -77,6 +87,11 @@ class TableSpec:
         database, since two databases may have tables of one name.
         """
         return self.name if self.database == DEFAULT_DATABASE else f"{self.database}.{self.name}"
+
+    @property
+    def retention_terms(self) -> RetentionTerms:
+        """How long the table's data stays where no override says otherwise."""
+        return RetentionTerms(self.retention_days, self.archive_days)
 
     @cached_property
     def location(self) -> str:
@@ -207,6 +222,8 @@ def _from_documents(document: Mapping[str, Any], envelope: Mapping[str, Any], wr
     merged = {**envelope, **document}
     columns = _columns(envelope.get("columns", []))
     columns.update(_columns(document.get("columns", [])))  # a known name keeps its place, a new one goes to the end
+    terms = retention_terms(merged)
+    tag = object_tag(merged["retention_tag"]) if "retention_tag" in merged else None
     location, layout = document["location"], {**writer, **document.get("layout", {})}
     spec = TableSpec(
         name=document["name"],
@@ -223,8 +240,10 @@ def _from_documents(document: Mapping[str, Any], envelope: Mapping[str, Any], wr
         forbidden_columns=frozenset(merged.get("forbidden_columns", [])),
         allowed_lateness_minutes=_minutes(merged["allowed_lateness_minutes"]),
         allowed_clock_skew_minutes=_minutes(merged["allowed_clock_skew_minutes"]),
-        retention_days=int(merged["retention_days"]),
-        archive_days=merged.get("archive_days"),
+        retention_days=terms.retention_days,
+        archive_days=terms.archive_days,
+        retention_overrides=retention_overrides(merged.get("retention_overrides", ()), terms, tag),
+        retention_tag=tag,
         payload_column=merged.get("payload_column", "data"),
         raised=tuple(_raised(entry) for entry in document.get("raised", [])),
         serde_parameters={**_OPENX_SERDE, **merged.get("serde_parameters", {})},
@@ -265,6 +284,14 @@ def _check(spec: TableSpec) -> None:
         )
     if spec.raised and spec.payload_column not in names:
         raise InvalidTableSpec(f"fields are raised from {spec.payload_column}, and there is no such column")
+    for override in spec.retention_overrides:
+        if override.prefix is not None:
+            try:
+                PartitionSpec.parse(override.prefix.rstrip("/"), spec.layout.scheme)
+            except ValueError as error:
+                raise InvalidTableSpec(
+                    f"retention override {override.name}: no folder of this layout: {error}"
+                ) from error
     missing = {spec.tenant_column, spec.time_column, spec.arrival_column, *spec.forbidden_columns} - set(names)
     if missing:
         raise InvalidTableSpec(f"no column named {', '.join(sorted(missing))}")

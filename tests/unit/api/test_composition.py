@@ -6,6 +6,7 @@ import asyncio
 import io
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from api.exchange import Exchange
 from api.logs import json_log
 from api.server import open_world, require_safe_address
 from api.settings import Settings, SettingsError
+from cli.lake import open_lake
 from embedded.directory_lock import DirectoryInUse
+from glue.registration import register_lake
+from glue.sweep_schedule import DataSweeper
 from service.errors import QueryFailed, StatementError
 from service.model import OPERATOR, QueryRequest
 
@@ -94,3 +98,25 @@ def test_a_process_manager_always_wants_a_key(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "stderr", sys.__stderr__)  # pytest's stand-in has no bytes
     with pytest.raises(SettingsError, match="keys create"):
         application()
+
+
+@pytest.mark.parametrize(("setting", "is_left"), [("on", False), ("report", True), ("off", True)])
+def test_data_past_its_retention_leaves_by_itself_when_it_shall(tmp_path: Path, setting: str, is_left: bool) -> None:
+    data_dir = tmp_path / "data"
+    folder = data_dir / "s3/data-hist-lake/secor/events/dt=2026-11-21/hr=10/min=05"
+    folder.mkdir(parents=True)
+    (folder / "1.gz").write_bytes(b"0123456789")
+    with open_lake(data_dir) as lake:
+        register_lake(lake.glue, lake.s3, lake.ledger, lake.tables["events"])
+    settings = Settings(data_dir=data_dir, request_events=False, watch="off", data_retention=setting)
+    world = build_world(data_dir, settings, clock=lambda: datetime.now(UTC) + timedelta(days=400))
+    sweeper = world.data_sweeper
+    assert (sweeper is None) is (setting == "off")
+    if sweeper is not None:
+        sweeper.close()
+        sweeper = DataSweeper(sweeper._sweep_one, world.lake.tables.values())  # one whole round, in this thread
+        sweeper.sweep()
+    assert bool(world.ledger.summary("events").object_count) is is_left
+    assert (folder / "1.gz").exists() is is_left
+    asyncio.run(world.query_service.close())
+    world.close()
