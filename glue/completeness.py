@@ -142,9 +142,14 @@ def gaps(
 
 
 def lateness_histogram(spec: TableSpec, objects: Iterable[KnownObject]) -> dict[str, int]:
-    """How many objects arrived how long after the end of their partition: bucket -> objects, each up to its name."""
+    """How many objects arrived how long after the end of their partition: bucket -> objects, each up to its name.
+
+    Objects that compaction wrote beside the ones that arrived are not counted.
+    """
     counts = Counter[str]()
     for known in objects:
+        if known.share == "bytes":
+            continue
         lateness = known.arrival - PartitionSpec.from_values(known.values, spec.layout.scheme).end()
         counts[next((name for name, limit in LATENESS_BUCKETS if lateness <= limit), MORE)] += 1
     return {name: counts[name] for name in (*(name for name, _ in LATENESS_BUCKETS), MORE)}

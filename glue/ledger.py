@@ -11,6 +11,10 @@ touch), the tables page shows it (freshness, gaps). Three rules make it trustwor
 3. What an object's rows say (`RowFacts`) is known from its writer or from whoever has read it, and is dropped when the
    object changes.
 
+A compacted partition has two sets of objects with the same rows. What an object counts for is its **share**: raw
+objects that queries no longer read count for their rows, those that are read instead count for their bytes. An object
+that changes counts as a whole again.
+
 Objects may come with the **sequencer** of the notification that told of them. What is known of an object then only
 moves forward: a record or a removal with a sequencer that is not greater than the last one is stale and changes
 nothing, in whatever order notifications arrive. A removal is remembered for `REMOVAL_MEMORY` (a queue keeps no message
@@ -26,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from glue.partition_range import PartitionRange
 from glue.partition_spec import MINUTE_SCHEME, PartitionScheme, PartitionSpec
@@ -34,6 +38,8 @@ from glue.partition_spec import MINUTE_SCHEME, PartitionScheme, PartitionSpec
 REMOVAL_MEMORY = timedelta(days=15)
 _SEQUENCER_DIGITS = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+ObjectShare = Literal["whole", "rows", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,8 @@ class ObjectRecord:
 
     `is_late`: it arrived after its partition should have been complete. A load of old data is not late: somebody asked
     for it. `content_tag` is a text that changes with the bytes, such as `etag:...`; its part before the colon says what
-    it is made of, and only tags of one kind are compared.
+    it is made of, and only tags of one kind are compared. `share` None keeps what is known, and is the whole of what is
+    not; `row_facts` are for writers that know more of the rows than their count and times.
     """
 
     partition: PartitionSpec
@@ -112,12 +119,14 @@ class ObjectRecord:
     sequencer: str | None = None
     is_late: bool = False
     content_tag: str | None = None
+    share: ObjectShare | None = None
+    row_facts: RowFacts | None = None
 
     @property
     def facts(self) -> RowFacts | None:
         """What its writer knows of its rows."""
-        if self.row_count is None:
-            return None
+        if self.row_facts is not None or self.row_count is None:
+            return self.row_facts
         return RowFacts(
             self.row_count,
             minimum_createdtimestamp=self.minimum_createdtimestamp,
@@ -165,6 +174,7 @@ class KnownObject:
     facts: RowFacts | None = None
     sequencer: str | None = None
     content_tag: str | None = None
+    share: ObjectShare = "whole"
 
     @property
     def row_count(self) -> int | None:

@@ -49,7 +49,7 @@ def recorded(known: KnownObject | None, record: ObjectRecord) -> KnownObject:
     if known is None:
         return KnownObject(
             values, record.key, record.size_bytes, record.arrival, record.arrival, record.is_late, facts,
-            record.sequencer, record.content_tag,
+            record.sequencer, record.content_tag, record.share or "whole",
         )  # fmt: skip
     has_changed = _has_changed(known, record)
     is_late = record.is_late or known.is_late
@@ -67,6 +67,7 @@ def recorded(known: KnownObject | None, record: ObjectRecord) -> KnownObject:
         facts,
         record.sequencer or known.sequencer,
         record.content_tag if has_changed or known.content_tag is None else known.content_tag,
+        record.share or ("whole" if has_changed else known.share),
     )
 
 
@@ -244,6 +245,8 @@ def _extremes(totals: PartitionRecord) -> _Extremes:
 
 
 def _own_extremes(known: KnownObject) -> _Extremes:
+    if known.share == "bytes":
+        return None, None, None, None
     facts = known.facts
     if facts is None:
         return None, None, known.arrival, known.last_arrival
@@ -265,8 +268,11 @@ def _loses(extremes: _Extremes, before: _Extremes, after: _Extremes | None) -> b
 
 
 def _count(counts: Counter[str], lateness: Counter[str], known: KnownObject, sign: int) -> None:
-    counts["objects"] += sign
-    counts["bytes"] += sign * known.size_bytes
+    if known.share != "rows":
+        counts["objects"] += sign
+        counts["bytes"] += sign * known.size_bytes
+    if known.share == "bytes":
+        return
     counts["late_bytes"] += sign * known.size_bytes if known.is_late else 0
     counts["unbounded"] += 0 if known.has_known_times else sign
     rows = known.row_count

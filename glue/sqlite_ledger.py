@@ -62,7 +62,9 @@ _PARTITION_MEMBERS = (
     "first_arrival", "last_arrival", "lateness",
 )  # fmt: skip
 _PARTITION_COLUMNS = ", ".join(_PARTITION_MEMBERS)
-_OBJECT_COLUMNS = "value_path, object_key, size_bytes, arrival, last_arrival, is_late, facts, sequencer, content_tag"
+_OBJECT_COLUMNS = (
+    "value_path, object_key, size_bytes, arrival, last_arrival, is_late, facts, sequencer, content_tag, share"
+)
 _PORTION = 5000
 
 
@@ -383,7 +385,7 @@ class SqliteLedger:
     def _write_objects(self, table: str, objects: Iterable[KnownObject]) -> None:
         self._connection.executemany(
             f"INSERT OR REPLACE INTO objects (table_name, {_OBJECT_COLUMNS})"  # noqa: S608  a constant
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     table,
@@ -396,6 +398,7 @@ class SqliteLedger:
                     None if known.facts is None else orjson.dumps(known.facts.to_json()).decode(),
                     known.sequencer,
                     known.content_tag,
+                    known.share,
                 )
                 for known in objects
             ],
@@ -507,10 +510,10 @@ def _partition_record(table: str, row: Sequence[Any]) -> PartitionRecord:
 
 
 def _object_of(row: Sequence[Any]) -> KnownObject:
-    value_path, key, size_bytes, arrival, last_arrival, is_late, facts, sequencer, content_tag = row
+    value_path, key, size_bytes, arrival, last_arrival, is_late, facts, sequencer, content_tag, share = row
     return KnownObject(
         tuple(value_path.split("/")), key, size_bytes, moment_of(arrival), moment_of(last_arrival), bool(is_late),
-        None if facts is None else RowFacts.from_json(orjson.loads(facts)), sequencer, content_tag,
+        None if facts is None else RowFacts.from_json(orjson.loads(facts)), sequencer, content_tag, share,
     )  # fmt: skip
 
 

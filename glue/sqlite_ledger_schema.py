@@ -13,7 +13,8 @@ from typing import Any
 
 from glue.ledger import KnownObject, RowFacts, moment_of
 
-FORMAT = 2  # PRAGMA user_version; a file of an earlier release is taken over when it is opened
+FORMAT = 3  # PRAGMA user_version; a file of an earlier release is taken over when it is opened
+_WITHOUT_SHARES = 2
 _SCHEMA = """
 CREATE TABLE partitions (
     table_name TEXT NOT NULL,
@@ -53,6 +54,7 @@ CREATE TABLE objects (
     facts TEXT,                         -- JSON of RowFacts, NULL where nobody has read it
     sequencer TEXT,
     content_tag TEXT,
+    share TEXT NOT NULL DEFAULT 'whole',
     PRIMARY KEY (table_name, value_path, object_key)
 ) WITHOUT ROWID;
 CREATE TABLE batches (
@@ -110,7 +112,12 @@ def make_tables(connection: sqlite3.Connection) -> Iterator[tuple[str, KnownObje
 
     The objects of a file of an earlier release, each with its table, have to be written anew: the caller reads all.
     """
-    if connection.execute("PRAGMA user_version").fetchone()[0] == FORMAT:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == FORMAT:
+        return iter(())
+    if found == _WITHOUT_SHARES:
+        connection.execute("ALTER TABLE objects ADD COLUMN share TEXT NOT NULL DEFAULT 'whole'")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
         return iter(())
     old_columns = [row[1] for row in connection.execute("PRAGMA table_info(objects)")]
     if old_columns:

@@ -298,6 +298,46 @@ class PartitionLedgerContract:
             "2026", "12", "01", "00",
         )  # fmt: skip
 
+    def test_a_compacted_partition_counts_the_bytes_that_are_read_and_the_rows_once(self, ledger: Any) -> None:
+        raw = [record(0, "a", row_count=3, is_late=True), record(0, "b", row_count=4)]
+        ledger.record_objects("events", [*raw, record(5)])
+        before = self.facts(ledger)
+        compacted = record(0, "part.parquet", size_bytes=7, row_count=7, arrival=NOW + timedelta(days=9), share="bytes")
+        for _ in range(2):
+            ledger.record_objects("events", [*(replace(each, share="rows") for each in raw), compacted])
+            assert ledger.summary("events") == LedgerSummary(2, 2, 17, 10)
+            found = ledger.partition("events", partition(0))
+            assert (found.object_count, found.size_bytes, found.row_count, found.late_bytes) == (1, 7, 7, 10)
+            assert found.last_arrival == NOW
+            ledger.record_objects("events", raw)  # the same again, from whoever does not know
+        for _ in range(2):
+            ledger.record_objects("events", [replace(each, share="whole") for each in raw])
+            ledger.remove_objects("events", [removal(0, "part.parquet")], now=NOW)
+            assert self.facts(ledger) == before
+
+    def test_a_raw_object_that_changes_counts_as_a_whole_again(self, ledger: Any) -> None:
+        compacted = record(0, "part.parquet", size_bytes=7, row_count=3, share="bytes")
+        ledger.record_objects("events", [record(0, row_count=3, share="rows"), compacted])
+        ledger.record_objects("events", [record(0, size_bytes=12)])
+        assert ledger.summary("events") == LedgerSummary(1, 2, 19, 0)
+        shares = {known.key.rpartition("/")[2]: known.share for known in ledger.known_objects("events")}
+        assert shares == {"a": "whole", "part.parquet": "bytes"}
+
+    def test_compacted_objects_stay_when_the_raw_ones_go(self, ledger: Any) -> None:
+        compacted = record(0, "part.parquet", size_bytes=7, row_count=3, share="bytes")
+        ledger.record_objects("events", [record(0, row_count=3, share="rows"), compacted])
+        for _ in range(2):
+            ledger.record_objects("events", [replace(compacted, share="whole")])
+            ledger.remove_objects("events", [replace(removal(0), was_meant=True)], now=NOW)
+            found = ledger.partition("events", partition(0))
+            assert (found.object_count, found.size_bytes, found.row_count, found.last_arrival) == (1, 7, 3, NOW)
+
+    def test_a_writer_may_know_all_of_the_rows(self, ledger: Any) -> None:
+        facts = RowFacts(3, malformed_count=2, minimum_createdtimestamp=5, maximum_createdtimestamp=9)
+        ledger.record_objects("events", [record(0, row_facts=facts)])
+        found = ledger.partition("events", partition(0))
+        assert (found.row_count, found.malformed_count, found.minimum_createdtimestamp) == (3, 2, 5)
+
     def test_whatever_happens_totals_are_those_of_the_objects(self, ledger: Any) -> None:
         """Some hundred steps of everything at once, by a generator that always does the same."""
         choose = random.Random(7)

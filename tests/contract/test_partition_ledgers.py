@@ -44,3 +44,18 @@ def test_a_ledger_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:
         assert ledger.summary("events") == expected
         ledger.record_objects("events", [record(0), record(0, "b", is_late=True)])
         ledger.close()
+
+
+def test_a_ledger_without_shares_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = SqliteLedger(path)
+    ledger.record_objects("events", [record(0, row_count=3)])
+    ledger.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("ALTER TABLE objects DROP COLUMN share; PRAGMA user_version = 2")
+    connection.close()
+    ledger = SqliteLedger(path)
+    (known,) = ledger.known_objects("events")
+    assert (known.share, known.row_count) == ("whole", 3)
+    assert ledger.summary("events") == LedgerSummary(1, 1, 10, 0)
+    ledger.close()
