@@ -37,5 +37,6 @@ def test_tokens_and_gateways_let_callers_in(start_server: Callable[..., Server])
         with httpx.Client(base_url=server.url, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as gateway:
             answer = gateway.get("/v0/data_hist/queries", headers={**named, "X-Forwarded-For": "192.0.2.7"})
             assert answer.json() == {"queries": []}
+            gateway.get("/health/live")  # by now the line of the first request is written
         assert [line["client"] for line in server.logs() if line.get("tenant") == "customers:11001"] == ["192.0.2.7"]
         assert provider.token(customer_ids=[11000])[:60] not in server.log_path.read_text()
