@@ -41,6 +41,7 @@ from api.metrics import Reading, Readings, RequestMetrics, exposition
 from api.operation import Application, OperationsMiddleware
 from api.peers import TrustedPeers
 from api.problem_types import problem_pages
+from api.rate_limits import RateLimits
 from api.settings import Settings
 from service.queries import QueryService
 
@@ -70,7 +71,10 @@ def create_app(
     if readings is not None:
         registry.register(Readings(readings))
     application = Application(
-        service=service, scrape=partial(exposition, registry), stopping=stopping or asyncio.Event()
+        service=service,
+        scrape=partial(exposition, registry),
+        stopping=stopping or asyncio.Event(),
+        rate_limits=RateLimits(settings.rate_limit),
     )
 
     @asynccontextmanager

@@ -39,6 +39,7 @@ from service.events import LakeEventSink, RequestEvents
 from service.key_store import SqliteKeyStore
 from service.keys import ApiKeys
 from service.model import Caller, OutputColumn, TableDescription
+from service.open_queries import QueryLimits
 from service.ownership import LocalOwnership
 from service.places import placed
 from service.queries import QueryService, QueryServiceSettings, RangeExplainer
@@ -255,6 +256,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         ownership=LocalOwnership(data_dir / "owners"),
         clock=clock,
         settings=QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),
+        query_limits=QueryLimits(settings.max_queries_per_key, settings.max_queries_per_tenant),
         explain=_range_explainer(lake, clock),
     )
     request_events = None

@@ -34,6 +34,7 @@ from api.contract import ContractError, json_schema
 from api.exchange import Exchange, exchange_of
 from api.json_body import parse_json, pointer_step, read_body, refuse_nul, require_json
 from api.problems import FieldError, RequestInvalid, ServiceStopping
+from api.rate_limits import RateLimits
 from service.errors import ScopeMissing
 from service.model import Caller
 from service.queries import QueryService
@@ -53,6 +54,7 @@ class Application:
     service: QueryService
     scrape: Callable[[], bytes]
     stopping: asyncio.Event
+    rate_limits: RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,8 @@ class CompiledOperation:
         exchange = exchange_of(scope)
         exchange.route = self._route
         caller = caller_of(scope)
+        if exchange.tenant is not None:  # somebody, that is: probes are not counted
+            await self._application.rate_limits.admit(caller, exchange)
         if self._scope_needed is not None and self._scope_needed not in caller.scopes:
             has = ", ".join(sorted(caller.scopes)) or "none"
             raise ScopeMissing(

@@ -44,6 +44,7 @@ class EdgeError(Exception):
     + CustomerMissing
     + IdentityProviderUnavailable
     + HostNotAllowed
+    + RateLimitExceeded
     + NotFound
     + MethodNotAllowed
     + NotAcceptable
@@ -121,6 +122,18 @@ class HostNotAllowed(EdgeError):
     code = "HostNotAllowed"
     title = "An open service answers to localhost only"
     status = 403
+
+
+class RateLimitExceeded(EdgeError):
+    """The caller made more requests than its rate allows."""
+
+    code = "RateLimitExceeded"
+    title = "Too many requests"
+    retryable = True
+
+    def __init__(self, rate: str, *, retry_after_seconds: int) -> None:
+        detail = f"Over {rate.replace('/', ' requests a ')}. Wait {retry_after_seconds} seconds."
+        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
 class NotFound(EdgeError):
@@ -207,6 +220,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     RequestTimeout: 408,
     RequestTooLarge: 413,
     UrlTooLong: 414,
+    RateLimitExceeded: 429,
     HeadersTooLarge: 431,
     UnsupportedMediaType: 415,
     ServiceStopping: 503,

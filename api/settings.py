@@ -112,6 +112,17 @@ def _word(pattern: str, what: str) -> Callable[[str], str]:
     return read
 
 
+def rate(text: str) -> str:
+    """A rate such as `600/minute`. Raises ValueError."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", text):
+        raise ValueError("must be a rate such as 600/minute (second, minute, hour or day)")
+    return text
+
+
+def _rate_or_none(text: str) -> str | None:
+    return None if text == "0" else rate(text)
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip() for part in text.split(","))
     if not all(re.fullmatch(r"https?://[0-9A-Za-z.-]+(:[0-9]{1,5})?", origin) for origin in origins):
@@ -268,6 +279,28 @@ class Settings:
             " ([security.md](security.md)); nobody's by default, loopback's neither",
             shown="",
         ),
+    )
+    rate_limit: str | None = field(
+        default=None,
+        metadata=_about(
+            _rate_or_none,
+            "requests that each key may make, such as `600/minute`, where it has no rate of its own; per replica; 0 is"
+            " no limit",
+            shown="0",
+        ),
+    )
+    max_queries_per_key: int | None = field(
+        default=None,
+        metadata=_about(
+            _number_or_none(100_000),
+            "queries of a key, waiting or running, at a time, where it has no limit of its own; beyond it submit"
+            " answers 429; per replica; 0 is no limit",
+            shown="0",
+        ),
+    )
+    max_queries_per_tenant: int | None = field(
+        default=None,
+        metadata=_about(_number_or_none(100_000), "the same for all keys of a tenant together", shown="0"),
     )
     jwt_issuer: str | None = field(
         default=None,

@@ -52,6 +52,13 @@ def create(
     max_bytes: Annotated[
         int | None, typer.Option("--max-bytes", min=1, help="Most bytes one query of this key may read.")
     ] = None,
+    rate_limit: Annotated[
+        str | None,
+        typer.Option("--rate-limit", metavar="N/UNIT", help="Requests it may make, such as 600/minute."),
+    ] = None,
+    max_queries: Annotated[
+        int | None, typer.Option("--max-queries", min=1, help="Queries it may have waiting or running at a time.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> int:
@@ -69,6 +76,8 @@ def create(
                 scopes=scopes,
                 name=name,
                 maximum_scan_bytes=max_bytes,
+                rate_limit=None if rate_limit is None else _rate(rate_limit),
+                maximum_queries=max_queries,
                 expires_at=None if expires is None else _moment(expires),
             )
         except InvalidRequest as error:
@@ -208,6 +217,15 @@ def _moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
+def _rate(text: str) -> str:
+    from api.settings import rate
+
+    try:
+        return rate(text)
+    except ValueError as error:
+        raise Failure(f"--rate-limit {text!r} {error}") from error
+
+
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
@@ -220,6 +238,8 @@ def _document(key: ApiKey) -> dict[str, Any]:
         "customers": None if key.customers is None else sorted(key.customers),
         "scopes": sorted(key.scopes),
         "maximum_scan_bytes": key.maximum_scan_bytes,
+        "rate_limit": key.rate_limit,
+        "maximum_queries": key.maximum_queries,
         "created_at": _time(key.created_at),
         "expires_at": _time(key.expires_at),
         "last_used_at": _time(key.last_used_at),

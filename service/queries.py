@@ -83,6 +83,7 @@ from service.model import (
     TableScanEstimate,
     estimated_cost_usd,
 )
+from service.open_queries import OpenQueries, QueryLimits
 from service.ownership import Ownership
 from service.pages import PageNotReady, page
 from service.process_memory import return_large_buffers
@@ -163,6 +164,7 @@ class QueryService:
         explain: RangeExplainer | None = None,
         shared_spools: SharedSpools | None = None,
         slots: EngineSlots | None = None,
+        query_limits: QueryLimits | None = None,
     ) -> None:
         self._settings = settings or QueryServiceSettings()
         self._planner = planner
@@ -188,6 +190,8 @@ class QueryService:
             slots=slots,
             maximum_attempts=self._settings.maximum_attempts,
         )
+        self._query_limits = query_limits or QueryLimits()
+        self._open_queries = OpenQueries(self._is_unfinished)
         self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
         self._sweeper = RetentionSweeper(
             store,
@@ -407,19 +411,39 @@ class QueryService:
             earlier = self._store.by_idempotency_key(caller.tenant, request.idempotency_key)
             if earlier is not None:
                 return self._same_query(earlier, body_hash)
-        planned, estimates = self._planned(request, caller)
-        stored = self._new_execution(request, caller, planned, estimates, body_hash)
-        self._scheduler.reserve(caller.tenant)
+        query_id = str(uuid4())
+        self._open_queries.take(query_id, self._query_limits.of(caller))
+        try:
+            planned, estimates = self._planned(request, caller)
+            stored = self._new_execution(query_id, request, caller, planned, estimates, body_hash)
+            kept = self._inserted(stored)
+        except BaseException:
+            self._open_queries.give_back(query_id)
+            raise
+        if kept.query_id != query_id:
+            self._open_queries.give_back(query_id)
+            return self._same_query(kept, body_hash)
+        self._scheduler.enqueue(caller.tenant, query_id)
+        return self._with_position(stored)
+
+    def _inserted(self, stored: StoredExecution) -> StoredExecution:
+        """What the store has now: the new execution, or the one that used its idempotency key before. The new one has a
+        place in the queue.
+        """
+        tenant = stored.execution.tenant
+        self._scheduler.reserve(tenant)
         try:
             kept = self._store.insert(stored)
         except BaseException:
-            self._scheduler.release(caller.tenant)
+            self._scheduler.release(tenant)
             raise
         if kept.query_id != stored.query_id:
-            self._scheduler.release(caller.tenant)
-            return self._same_query(kept, body_hash)
-        self._scheduler.enqueue(caller.tenant, stored.query_id)
-        return self._with_position(stored)
+            self._scheduler.release(tenant)
+        return kept
+
+    def _is_unfinished(self, query_id: str) -> bool:
+        stored = self._store.get(query_id)
+        return stored is not None and not stored.execution.is_terminal
 
     def _planned(self, request: QueryRequest, caller: Caller) -> tuple[PlannedStatement, tuple[TableScanEstimate, ...]]:
         planned = self._plan(request, caller)
@@ -433,6 +457,7 @@ class QueryService:
 
     def _new_execution(
         self,
+        query_id: str,
         request: QueryRequest,
         caller: Caller,
         planned: PlannedStatement,
@@ -440,7 +465,7 @@ class QueryService:
         body_hash: str,
     ) -> StoredExecution:
         execution = QueryExecution(
-            query_id=str(uuid4()),
+            query_id=query_id,
             tenant=caller.tenant,
             key_id=caller.key_id,
             status=QueryStatus.QUEUED,
@@ -635,6 +660,7 @@ class QueryService:
                 look_again_seconds = min(look_again_seconds * 1.5, 1.0)
 
     def _ended(self, stored: StoredExecution) -> None:
+        self._open_queries.give_back(stored.query_id)
         self._remember_ending(stored)
         self._changes.notify(stored.query_id)
         if stored.execution.has_result and stored.execution.expires_at is not None:

@@ -12,6 +12,7 @@ from glue.table_spec import load_table_specs
 from service.engines.athena import AthenaEngine, WorkGroup
 from service.errors import InvalidQuerySyntax
 from service.model import Caller
+from service.open_queries import QueryLimits
 from service.ownership import LocalOwnership
 from service.queries import QueryService, QueryServiceSettings
 from service.scheduler import SchedulerLimits
@@ -62,6 +63,7 @@ class World:
     limits: SchedulerLimits = field(default_factory=lambda: SchedulerLimits(maximum_concurrent=2))
     clock: FakeClock = field(default_factory=FakeClock)
     planner: FakePlanner = field(default_factory=FakePlanner)
+    query_limits: QueryLimits | None = None
 
     def __post_init__(self) -> None:
         self.s3 = FakeS3()
@@ -91,6 +93,7 @@ class World:
             ownership=LocalOwnership(self.folder / "owners"),
             clock=self.clock,
             settings=QueryServiceSettings(limits=self.limits, adoption_interval_seconds=0.05),
+            query_limits=self.query_limits,
         )
 
     def close(self) -> None:
