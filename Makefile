@@ -69,9 +69,9 @@ lambda: $(VENV)/installed-dev  ## the tracker's Lambda zip, deploy/build/tracker
 
 lock: $(VENV)/installed-dev  ## compile the lock files anew from requirements*.in
 	$(BIN)/python -m pip install --quiet uv
-	for name in requirements requirements-build requirements-dev; do \
+	for name in requirements requirements-build requirements-dev tests/stand_ins/requirements; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $$name.in --output-file $$name.lock || exit 1; done
 
 clean:  ## remove the virtual environment and caches (the data directory stays)
-	rm -rf $(VENV) .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-stand-ins build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -23,20 +23,28 @@ class PeersNotInstallable(Exception):
     """The environment of the peers could not be made; says why."""
 
 
-@cache
 def peer_folder() -> Path:
     """The folder of the peers' commands. Raises PeersNotInstallable."""
-    commands = FOLDER / "bin"
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    stamp = FOLDER / "installed"
+    return installed(FOLDER, LOCK)
+
+
+@cache
+def installed(folder: Path, lock: Path) -> Path:
+    """The folder of commands of a virtual environment with what a lock file pins; made anew only when that changes.
+
+    Raises PeersNotInstallable.
+    """
+    commands = folder / "bin"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    stamp = folder / "installed"
     if stamp.exists() and stamp.read_text() == digest:
         return commands
     try:
         if not (commands / "python").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=True, capture_output=True, text=True)
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, text=True)
         install = [str(commands / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run(
-            [*install, "--require-hashes", "-r", str(LOCK)], check=True, capture_output=True, text=True, timeout=300
+            [*install, "--require-hashes", "-r", str(lock)], check=True, capture_output=True, text=True, timeout=300
         )
     except subprocess.CalledProcessError as error:
         last = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]

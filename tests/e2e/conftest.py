@@ -22,6 +22,8 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.lambda_zip import CannotBuild, Target, build
+
 COMMAND = Path(sys.executable).with_name("data-hist")
 LAKE_START = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)
 LAKE_ROWS = 600
@@ -192,3 +194,24 @@ def copy_of(data_dir: Path, into: Path) -> Path:
     target = into / "data"
     shutil.copytree(data_dir, target)
     return target
+
+
+@pytest.fixture(scope="session")
+def tracker_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracker's zip for this machine's Python: the same builder, other wheels than Lambda's."""
+    folder = tmp_path_factory.mktemp("lambda")
+    (folder / "wheels").mkdir()
+    here = Target(f"{sys.version_info.major}.{sys.version_info.minor}", host_platforms())
+    try:
+        build(folder / "tracker.zip", here, folder / "wheels")
+    except CannotBuild as error:
+        if "No matching distribution" in str(error) or "Connection" in str(error):
+            pytest.skip(f"wheels cannot be had here: {error}")
+        raise
+    return folder / "tracker.zip"
+
+
+def host_platforms() -> tuple[str, ...]:
+    from packaging.tags import platform_tags
+
+    return tuple(platform_tags())

@@ -22,12 +22,13 @@ from typing import Any
 import pytest
 
 from api.settings import Settings
-from deploy.lambda_zip import CannotBuild, Target, build
+from deploy.lambda_zip import Target, build
 from glue.bootstrap import ensure_catalogue
 from glue.dynamodb_table import differences
 from glue.table_spec import load_table_specs
 from service.dynamodb_tables import TABLES
 from tests.contract.aws_implementations import moto_client
+from tests.e2e.conftest import host_platforms
 from tests.project.terraform.aws_resources import AwsResources
 from tests.project.terraform.files import ROOT, TERRAFORM
 
@@ -48,27 +49,6 @@ FIXED_VARIABLES: dict[str, Any] = {
     "runbook_url": "https://docs.example/operations.md",
     "alarm_addresses": ["operators@example.org"],
 }
-
-
-@pytest.fixture(scope="module")
-def tracker_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tracker's zip for this machine's Python: the same builder, other wheels than Lambda's."""
-    folder = tmp_path_factory.mktemp("lambda")
-    (folder / "wheels").mkdir()
-    here = Target(f"{sys.version_info.major}.{sys.version_info.minor}", host_platforms())
-    try:
-        build(folder / "tracker.zip", here, folder / "wheels")
-    except CannotBuild as error:
-        if "No matching distribution" in str(error) or "Connection" in str(error):
-            pytest.skip(f"wheels cannot be had here: {error}")
-        raise
-    return folder / "tracker.zip"
-
-
-def host_platforms() -> tuple[str, ...]:
-    from packaging.tags import platform_tags
-
-    return tuple(platform_tags())
 
 
 @dataclass
