@@ -65,7 +65,7 @@ def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock 
             data_dir=data_dir,
             s3=boto3.client("s3"),
             glue=boto3.client("glue"),
-            ledger=SqliteLedger(data_dir / "ledger.sqlite"),
+            ledger=_ledger(data_dir, settings, clock),
             tables=tables,
             is_embedded=False,
         )
@@ -74,4 +74,14 @@ def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock 
     results_bucket = settings.output_location.removeprefix("s3://").partition("/")[0]
     ensure_buckets(s3, sorted({settings.lake_bucket, results_bucket}))
     ensure_catalogue(glue, tables.values())
-    return Lake(data_dir=data_dir, s3=s3, glue=glue, ledger=SqliteLedger(data_dir / "ledger.sqlite"), tables=tables)
+    return Lake(data_dir=data_dir, s3=s3, glue=glue, ledger=_ledger(data_dir, settings, clock), tables=tables)
+
+
+def _ledger(data_dir: Path, settings: Settings, clock: Clock) -> PartitionLedger:
+    if settings.ledger == "sqlite":
+        return SqliteLedger(data_dir / "ledger.sqlite")
+    import boto3  # a laptop does not pay for it
+
+    from glue.dynamodb_ledger import DynamoDbLedger
+
+    return DynamoDbLedger(boto3.client("dynamodb"), settings.ledger_table, clock=clock)

@@ -171,6 +171,20 @@ class Settings:
     lake_bucket: str = field(
         default="data-hist-lake", metadata=_about(_bucket, "bucket of the lake; tables lie below `secor/` in it")
     )
+    ledger: str = field(
+        default="sqlite",
+        metadata=_about(
+            _one_of("sqlite", "dynamodb"),
+            "where it is kept what is known of each partition: `sqlite`: in the data directory; `dynamodb`: in a table"
+            " that the tracker writes and every replica reads",
+        ),
+    )
+    ledger_table: str = field(
+        default="data-hist-ledger",
+        metadata=_about(
+            _word(r"[a-zA-Z0-9_.-]{3,255}", "the name of a DynamoDB table"), "the ledger's table (`dynamodb`)"
+        ),
+    )
     output_location: str = field(
         default="s3://data-hist-results/",
         metadata=_about(_s3_location, "where the engine writes result objects; nobody else should read there"),

@@ -4,8 +4,9 @@
       -> {"batchItemFailures": [{"itemIdentifier": messageId}]}
 
 The event source mapping must have FunctionResponseTypes=ReportBatchItemFailures (AWS Lambda guide, SQS partial batch
-response). Settings are environment variables: `DATA_HIST_LAKE_BUCKET` (the tables' bucket; without it the specs' own)
-and `DATA_HIST_DEAD_LETTER_QUEUE_URL` (where messages go that cannot be read, with the reason; without it the queue's
+response). Settings are environment variables: `DATA_HIST_LAKE_BUCKET` (the tables' bucket; without it the specs' own),
+`DATA_HIST_LEDGER_TABLE` (the DynamoDB table of the partition ledger; without it none is kept) and
+`DATA_HIST_DEAD_LETTER_QUEUE_URL` (where messages go that cannot be read, with the reason; without it the queue's
 redrive policy moves them). This module is a composition root: `handler` makes the clients, once per instance.
 """
 
@@ -14,14 +15,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from glue.dynamodb_ledger import DynamoDbLedger
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
 from glue.table_spec import load_table_specs
-from glue.tracker import NoLedger, PartitionTracker
+from glue.tracker import NoLedger, ObjectLedger, PartitionTracker
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,12 +70,21 @@ def log_outcome(outcome: BatchOutcome) -> None:
     _LOG.log(logging.WARNING if needs_eyes else logging.INFO, "%s", line)
 
 
+def ledger_of_environment(client: Callable[[str], Any]) -> ObjectLedger:
+    """The ledger that DATA_HIST_LEDGER_TABLE names; `client` makes the client of a service."""
+    table_name = os.environ.get("DATA_HIST_LEDGER_TABLE")
+    if not table_name:
+        return NoLedger()
+    return DynamoDbLedger(client("dynamodb"), table_name, clock=lambda: datetime.now(UTC))
+
+
 @lru_cache(maxsize=1)
 def _from_environment() -> tuple[PartitionTracker, DeadLetters | None]:
     import boto3
 
     client: Any = boto3.client  # mypy knows the methods of AWS more narrowly than our ports ask for
     specs = load_table_specs(bucket=os.environ.get("DATA_HIST_LAKE_BUCKET") or None)
-    tracker = PartitionTracker(client("glue"), NoLedger(), specs.values(), clock=lambda: datetime.now(UTC))
+    ledger = ledger_of_environment(client)
+    tracker = PartitionTracker(client("glue"), ledger, specs.values(), clock=lambda: datetime.now(UTC))
     queue_url = os.environ.get("DATA_HIST_DEAD_LETTER_QUEUE_URL")
     return tracker, SqsDeadLetters(client("sqs"), queue_url) if queue_url else None

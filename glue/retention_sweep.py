@@ -397,6 +397,6 @@ class _Run:
         """Step 3."""
         if not due.is_recorded:
             return
-        known = [ObjectRemoval(due.partition, each.key) for each in self._known_objects(due.partition)]
+        known = [ObjectRemoval(due.partition, each.key, was_meant=True) for each in self._known_objects(due.partition)]
         self.ledger.remove_objects(self.spec.reference, known, now=self.now)
         self.report.forgotten_partitions += 1

@@ -347,12 +347,13 @@ class SqliteLedger:
         for removal in removals:
             path = path_of(removal.partition)
             known = self._known_object(table, path, removal.key)
-            if removal.sequencer is not None:
-                if self._is_stale(table, removal.key, removal.sequencer, known):
-                    stale_count += 1
-                    continue
+            if self._is_stale(table, removal.key, removal.sequencer, known):
+                stale_count += 1
+                continue
+            sequencer = removal.sequencer or (None if known is None else known.sequencer)
+            if sequencer is not None:
                 self._connection.execute(
-                    "INSERT OR REPLACE INTO removals VALUES (?, ?, ?, ?)", (table, removal.key, removal.sequencer, now)
+                    "INSERT OR REPLACE INTO removals VALUES (?, ?, ?, ?)", (table, removal.key, sequencer, now)
                 )
             if known is None:
                 continue

@@ -2,7 +2,8 @@
 
     receive (10 a call, several calls a batch) -> handle_batch -> delete what is finished
 
-`python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]` runs until SIGTERM. A message that failed is left alone: it
+`python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]` runs until SIGTERM; `DATA_HIST_LAKE_BUCKET` and
+`DATA_HIST_LEDGER_TABLE` are read as the Lambda function reads them. A message that failed is left alone: it
 comes again after the queue's visibility timeout, which should be longer than a batch takes (a minute is plenty). Being
 killed anywhere loses nothing: what was not deleted comes again, and doing it twice equals doing it once. Any number of
 workers may read one queue.
@@ -20,7 +21,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from glue.lambda_handler import log_outcome
+from glue.lambda_handler import ledger_of_environment, log_outcome
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
 from glue.tracker import PartitionTracker
 
@@ -116,7 +117,6 @@ def main(arguments: list[str]) -> int:
     import boto3
 
     from glue.table_spec import load_table_specs
-    from glue.tracker import NoLedger
 
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]\n")
@@ -124,7 +124,8 @@ def main(arguments: list[str]) -> int:
     client: Any = boto3.client  # mypy knows the methods of AWS more narrowly than our ports ask for
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     specs = load_table_specs(bucket=os.environ.get("DATA_HIST_LAKE_BUCKET") or None)
-    tracker = PartitionTracker(client("glue"), NoLedger(), specs.values(), clock=lambda: datetime.now(UTC))
+    ledger = ledger_of_environment(client)
+    tracker = PartitionTracker(client("glue"), ledger, specs.values(), clock=lambda: datetime.now(UTC))
     sqs_client = client("sqs")
     dead_letters = SqsDeadLetters(sqs_client, arguments[1]) if len(arguments) == 2 else None
     worker = QueueWorker(sqs_client, arguments[0], tracker, dead_letters)

@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from glue.dynamodb_ledger import DynamoDbLedger
+from glue.dynamodb_table import LEDGER, create_table
 from glue.ledger import LedgerSummary
 from glue.sqlite_ledger import SqliteLedger
-from tests.contract.partition_ledger import PartitionLedgerContract, record
+from tests.contract.aws_implementations import moto_client
+from tests.contract.partition_ledger import NOW, PartitionLedgerContract, record
+from tests.fakes.dynamodb import FaultyDynamoDb
+from tests.fakes.memory_dynamodb import MemoryDynamoDb
 
 _BEFORE_LATENESS = """
 CREATE TABLE partitions (table_name TEXT NOT NULL, value_path TEXT NOT NULL, object_count INTEGER NOT NULL,
@@ -32,6 +39,31 @@ class TestSqliteLedger(PartitionLedgerContract):
         ledger = SqliteLedger(tmp_path / "ledger.sqlite")
         yield ledger
         ledger.close()
+
+
+class TestDynamoDbLedgerInMemory(PartitionLedgerContract):
+    @pytest.fixture
+    def ledger(self) -> DynamoDbLedger:
+        self.now = NOW
+        client = FaultyDynamoDb(MemoryDynamoDb())
+        return DynamoDbLedger(client, "ledger", clock=lambda: self.now, sleep=lambda seconds: None)
+
+    def later(self, ledger: Any, duration: timedelta) -> None:
+        assert ledger.forget_removals(now=NOW + duration) == 0
+        self.now = NOW + duration
+
+
+class TestDynamoDbLedger(TestDynamoDbLedgerInMemory):
+    """Against moto, which reads the expressions as AWS does."""
+
+    steps = 5
+
+    @pytest.fixture
+    def ledger(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDbLedger]:  # type: ignore[override]  # a fixture, with another argument
+        self.now = NOW
+        with moto_client("dynamodb", monkeypatch) as client:
+            create_table(client, LEDGER, "ledger")
+            yield DynamoDbLedger(FaultyDynamoDb(client), "ledger", clock=lambda: self.now, sleep=lambda seconds: None)
 
 
 def test_a_ledger_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from api.lake import open_lake
+from api.settings import Settings
 from glue.bootstrap import ensure_catalogue
+from glue.dynamodb_table import LEDGER, create_table
+from glue.partition_range import PartitionRange
 from glue.queue_batch import BatchOutcome, SqsDeadLetters
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
@@ -123,6 +127,34 @@ def test_the_lambda_function_makes_its_own_clients(cloud: Cloud, monkeypatch: py
         assert lambda_handler.handler(event, None) == {"batchItemFailures": []}
     assert cloud.partitions() == {("2026-11-22", "10", "00")}
     assert cloud.waiting(cloud.dead_url) == 2  # Lambda that is called twice puts aside twice
+    lambda_handler._from_environment.cache_clear()
+
+
+def test_what_the_lambda_function_writes_into_the_ledger_the_service_reads(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import boto3
+
+    from glue import lambda_handler
+
+    create_table(boto3.client("dynamodb"), LEDGER, "ledger")
+    monkeypatch.setenv("DATA_HIST_LEDGER_TABLE", "ledger")
+    lambda_handler._from_environment.cache_clear()
+    key = "secor/events/dt=2026-11-22/hr=10/min={:02d}/1_0_00000000000000000000.gz"
+    for minute in range(3):
+        cloud.s3.put_object(Bucket=EVENTS.bucket, Key=key.format(minute), Body=b"x" * 10)
+    cloud.s3.delete_object(Bucket=EVENTS.bucket, Key=key.format(2))
+    messages = cloud.sqs.receive_message(QueueUrl=cloud.queue_url, MaxNumberOfMessages=10)["Messages"]
+    event = {"Records": [{"messageId": m["MessageId"], "body": m["Body"], "attributes": {}} for m in messages]}
+    settings = Settings(engine="athena", ledger="dynamodb", ledger_table="ledger")
+    lake = open_lake(tmp_path / "service", settings)
+    for _ in range(2):
+        assert lambda_handler.handler(event, None) == {"batchItemFailures": []}
+        summary = lake.ledger.summary("events")
+        assert (summary.partition_count, summary.object_count, summary.size_bytes) == (2, 2, 20)
+    inside = PartitionRange.covering(datetime(2026, 11, 22, 10, 1, tzinfo=UTC), None)
+    assert lake.ledger.summary("events", inside).partition_count == 1
+    lake.close()
     lambda_handler._from_environment.cache_clear()
 
 

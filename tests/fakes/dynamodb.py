@@ -5,6 +5,7 @@ Writes may be sent twice (boto3 does so when an answer is lost), calls may be re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from botocore.exceptions import ClientError
 
 ITEM_LIMIT_BYTES = 400 * 1024
 KEY_LIMIT_BYTES = 1024
+TRANSACTION_LIMIT = 100
+TRANSACTION_LIMIT_BYTES = 4 * 1024 * 1024
+READ_LIMIT = 100
 READS = frozenset({"get_item", "batch_get_item", "query", "scan"})
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items"})
 
@@ -51,10 +55,13 @@ class FaultyDynamoDb:
             error = self.refuse(name, arguments)
             if error is not None:
                 raise error
+            for wanted in arguments.get("RequestItems", {}).values():
+                assert 0 < len(wanted["Keys"]) <= READ_LIMIT, f"{len(wanted['Keys'])} keys in one read"
             if name == "query":
                 return self._queried(method, arguments)
             if name in WRITES:
                 _check_keys(arguments)
+                _check_transaction(arguments)
                 if self._sends_twice:
                     self._lost(method, arguments)
             answer = method(**arguments)
@@ -78,8 +85,30 @@ class FaultyDynamoDb:
             return
 
 
+def _check_transaction(arguments: Mapping[str, Any]) -> None:
+    """Raises what DynamoDB would of a transaction with too much in it, or with an item twice."""
+    if "TransactItems" not in arguments:
+        return
+    writes = [write for entry in arguments["TransactItems"] for write in entry.values()]
+    assert 0 < len(writes) <= TRANSACTION_LIMIT, f"{len(writes)} writes in one transaction"
+    size_bytes = sum(_size_bytes({"M": write.get("Item", write.get("Key"))}) for write in writes)
+    assert size_bytes <= TRANSACTION_LIMIT_BYTES, f"a transaction of {size_bytes} bytes"
+    keys = [repr(sorted(_range_key(write.get("Key") or write["Item"]).items())) for write in writes]
+    assert len(set(keys)) == len(keys), "an item twice in one transaction"
+    for write in writes:
+        expressions = " ".join(str(text) for name, text in write.items() if name.endswith("Expression"))
+        for places in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+            for place in write.get(places, ()):
+                assert re.search(re.escape(place) + r"\b", expressions), f"{place} is not used"
+
+
+def _range_key(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    names = ("collection", "item") if "collection" in item else ("item_id", "lease_id", "key_id")
+    return {name: item[name] for name in names if name in item}
+
+
 def _check_keys(arguments: Mapping[str, Any]) -> None:
-    writes = [write["Put"] for write in arguments.get("TransactItems", ())] or [arguments]
+    writes = [write for entry in arguments.get("TransactItems", ()) for write in entry.values()] or [arguments]
     for write in writes:
         if "Item" in write:
             check_item(write["Item"])
@@ -89,7 +118,17 @@ def check_item(item: Mapping[str, Any]) -> None:
     """Raises what DynamoDB would of an item that is too large, or whose keys are too long or empty."""
     size_bytes = sum(len(name.encode()) + _size_bytes(value) for name, value in item.items())
     assert size_bytes <= ITEM_LIMIT_BYTES, f"an item of {size_bytes} bytes"
-    for name in ("item_id", "lease_id", "key_id", "tenant_key", "newest", "tenant_status", "upkeep"):
+    for name in (
+        "item_id",
+        "lease_id",
+        "key_id",
+        "tenant_key",
+        "newest",
+        "tenant_status",
+        "upkeep",
+        "collection",
+        "item",
+    ):
         if name in item:
             assert 0 < len(item[name]["S"].encode()) <= KEY_LIMIT_BYTES, name
 

@@ -21,6 +21,7 @@ module "tracker" {
   lake_bucket         = var.persistent_data.lake_bucket
   lake_prefix         = var.persistent_data.lake_prefix
   databases           = var.persistent_data.databases
+  ledger_table        = var.persistent_data.tables["ledger"]
   kms_key_arn         = var.persistent_data.kms_key_arn
   zip_path            = var.tracker_zip_path
   is_running          = var.is_running

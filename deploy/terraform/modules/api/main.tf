@@ -11,6 +11,7 @@ locals {
       DATA_HIST_ENGINE                     = "athena"
       DATA_HIST_DATA_DIR                   = "/data"
       DATA_HIST_LAKE_BUCKET                = var.lake_bucket.name
+      DATA_HIST_LEDGER                     = "dynamodb"
       DATA_HIST_OUTPUT_LOCATION            = var.output_locations.tenants
       DATA_HIST_OUTPUT_LOCATION_OPERATOR   = var.output_locations.operators
       DATA_HIST_ATHENA_WORK_GROUP          = var.work_groups[var.work_group_of.tenants].name

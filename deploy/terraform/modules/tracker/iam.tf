@@ -84,7 +84,22 @@ data "aws_iam_policy_document" "tracker" {
   }
 
   statement {
-    sid       = "EncryptedQueues"
+    sid = "KeepLedger"
+
+    actions = [
+      "dynamodb:BatchGetItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:GetItem",
+      "dynamodb:PutItem",
+      "dynamodb:Query",
+      "dynamodb:UpdateItem",
+    ]
+
+    resources = [var.ledger_table.arn]
+  }
+
+  statement {
+    sid       = "EncryptedData"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
     resources = [var.kms_key_arn]
   }

@@ -79,6 +79,7 @@ resource "aws_lambda_function" "tracker" {
   environment {
     variables = {
       DATA_HIST_LAKE_BUCKET           = var.lake_bucket.name
+      DATA_HIST_LEDGER_TABLE          = var.ledger_table.name
       DATA_HIST_DEAD_LETTER_QUEUE_URL = aws_sqs_queue.dead_letters.url
     }
   }

@@ -28,8 +28,13 @@ variable "databases" {
   type        = list(string)
 }
 
+variable "ledger_table" {
+  description = "DynamoDB table of the partition ledger."
+  type        = object({ name = string, arn = string })
+}
+
 variable "kms_key_arn" {
-  description = "Key that encrypts the queues."
+  description = "Key that encrypts the queues and the ledger."
   type        = string
 }
 
