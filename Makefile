@@ -11,7 +11,7 @@ BIN      := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run aws test check format bench image lambda lock clean
+.PHONY: help install run aws test check format bench trino-judge image lambda lock clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ format: $(VENV)/installed-dev  ## let ruff lay the code out
 
 bench: $(VENV)/installed-dev  ## measure against peers in the same run; writes bench/results/
 	$(BIN)/python -m bench
+
+trino-judge: $(VENV)/installed-dev  ## the engine's tests and answers beside a real Trino (TRINO_HOME=, JAVA_HOME=): docs/engines.md
+	$(BIN)/python -m tests.judge.trino_process $(TRINO_HOME) \
+	  sh -c '$(BIN)/python -m pytest -q tests/contract/test_engines.py tests/e2e/test_trino_engine.py && $(BIN)/python -m tests.judge.trino_cases'
 
 image:  ## the container image data-hist:latest (needs Docker)
 	docker build --tag data-hist:latest .

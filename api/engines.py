@@ -34,6 +34,8 @@ def open_engine(lake: Lake, settings: Settings, *, clock: Callable[[], datetime]
     """The engine that `settings` name, over the lake."""
     if settings.engine == "athena":
         return _athena(lake, settings)
+    if settings.engine == "trino":
+        return OpenEngine(_trino(lake, settings), close_clients=lambda: None)
     embedded = embedded_athena(lake, settings, clock=clock)
     work_group = WorkGroup(output_location=settings.output_location)
     engine = AthenaEngine(
@@ -75,6 +77,28 @@ def _athena(lake: Lake, settings: Settings) -> OpenEngine:
     customers, operators = athena_work_groups(settings)
     engine = AthenaEngine(athena, lake.s3, database=DATABASE, work_group=customers, operators=operators)
     return OpenEngine(engine, athena.close)
+
+
+def _trino(lake: Lake, settings: Settings) -> Engine:
+    from service.engines.trino import TrinoEngine  # its client is loaded where it is used only
+    from service.engines.trino_protocol import TrinoServer
+
+    server = TrinoServer(
+        url=settings.trino_url or "",
+        user=settings.trino_user,
+        catalog=settings.trino_catalog,
+        schema=DATABASE,
+        source=settings.trino_source,
+        client_tags=settings.trino_client_tags,
+        session_properties=settings.trino_session_properties,
+        password_file=settings.trino_password_file,
+        token_file=settings.trino_token_file,
+        ca_file=settings.trino_ca_file,
+    )
+    keys = {
+        f"{spec.database}.{spec.name}": [column.name for column in spec.partition_keys] for spec in lake.tables.values()
+    }
+    return TrinoEngine(server, lake.s3, output_location=settings.output_location, partition_keys=keys)
 
 
 def _athena_client(settings: Settings) -> Any:

@@ -12,10 +12,11 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PREFIX = "DATA_HIST_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -80,6 +81,22 @@ def _work_group(text: str) -> str:
     return text
 
 
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ValueError("must be http://host:port or https://host:port, with no user in it")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must have no path")
+    return text.rstrip("/")
+
+
+def _properties(text: str) -> Mapping[str, str]:
+    pairs = [pair.strip().partition("=") for pair in text.split(",")]
+    if not all(re.fullmatch(r"[\w.]+", name) and equals for name, equals, _ in pairs):
+        raise ValueError("must be name=value pairs separated by commas")
+    return {name: value for name, _, value in pairs}
+
+
 def _memory(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,6}(\.[0-9]+)? ?(MB|GB|MiB|GiB)", text):
         raise ValueError("must be a size with its unit, such as 512MB or 2GB")
@@ -110,6 +127,10 @@ def _word(pattern: str, what: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+_NAME = _word(r"[!-+\--~]+", "a name without spaces and commas")
+_NAMES = _words(r"[!-+\--~]+", "names without spaces")
 
 
 def rate(text: str) -> str:
@@ -164,8 +185,9 @@ class Settings:
     engine: str = field(
         default="embedded",
         metadata=_about(
-            _one_of("embedded", "athena"),
-            "`embedded`: Athena, Glue and S3 in this process, over the data directory; `athena`: AWS's, through boto3",
+            _one_of("embedded", "athena", "trino"),
+            "`embedded`: Athena, Glue and S3 in this process, over the data directory; `athena`: AWS's, through boto3;"
+            " `trino`: a Trino cluster over AWS's Glue and S3",
         ),
     )
     lake_bucket: str = field(
@@ -217,6 +239,39 @@ class Settings:
             " DATA_HIST_OUTPUT_LOCATION is not sent (`athena`)",
             shown="off",
         ),
+    )
+    trino_url: str | None = field(
+        default=None,
+        metadata=_about(_url, "the coordinator (`trino`), such as `https://trino.example:8443`", shown=""),
+    )
+    trino_user: str = field(default="data-hist", metadata=_about(_NAME, "as whom queries run in Trino"))
+    trino_catalog: str = field(
+        default="hive", metadata=_about(_NAME, "Trino's catalog whose metastore is the Glue of this service")
+    )
+    trino_source: str = field(
+        default="data-hist", metadata=_about(_NAME, "source of the queries, for Trino's resource groups")
+    )
+    trino_client_tags: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(_NAMES, "client tags of all queries, beside `tenant=`, parted by commas", shown=""),
+    )
+    trino_session_properties: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=_about(
+            _properties, "session properties of all queries: `query_max_run_time=10m,hive.some=x`", shown=""
+        ),
+    )
+    trino_password_file: Path | None = field(
+        default=None,
+        metadata=_about(_path, "file with the password of DATA_HIST_TRINO_USER, read for each query", shown=""),
+    )
+    trino_token_file: Path | None = field(
+        default=None,
+        metadata=_about(_path, "file with a JWT for Trino, read for each query and again when it expires", shown=""),
+    )
+    trino_ca_file: Path | None = field(
+        default=None,
+        metadata=_about(_path, "certificates (PEM) that the coordinator's must be signed by", shown=""),
     )
     max_concurrent_queries: int = field(
         default=4,
@@ -401,9 +456,12 @@ class Settings:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
                 complaints.append(f"{variable}={text!r}: {error}")
-        if complaints:
-            raise SettingsError("\n".join(complaints))
-        return cls(**values)
+        if not complaints:
+            settings = cls(**values)
+            complaints = list(_contradictions(settings))
+            if not complaints:
+                return settings
+        raise SettingsError("\n".join(complaints))
 
     @property
     def is_loopback(self) -> bool:
@@ -414,6 +472,19 @@ class Settings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """A sentence for each pair of settings that do not go together."""
+    if settings.managed_results and settings.engine != "athena":
+        yield "DATA_HIST_MANAGED_RESULTS=on needs DATA_HIST_ENGINE=athena: no other engine keeps results itself"
+    if settings.engine == "trino" and settings.trino_url is None:
+        yield "DATA_HIST_ENGINE=trino needs DATA_HIST_TRINO_URL"
+    if settings.trino_password_file is not None and settings.trino_token_file is not None:
+        yield "DATA_HIST_TRINO_PASSWORD_FILE and DATA_HIST_TRINO_TOKEN_FILE are two ways to say the same: set one"
+    has_secret = settings.trino_password_file is not None or settings.trino_token_file is not None
+    if has_secret and not (settings.trino_url or "https:").startswith("https:"):
+        yield "DATA_HIST_TRINO_URL must be https: a password or token is not sent without TLS"
 
 
 def documented_settings() -> list[tuple[str, str, str]]:

@@ -53,6 +53,9 @@ _LOG = logging.getLogger(__name__)
 _UNREACHED = QueryFailure("EngineUnavailable", "the engine could not be reached", Blame.ENGINE, retryable=True)
 _UNREADABLE = "the row cannot be read, so whose it is cannot be told: what is wrong in it is shown to operators only"
 
+_MAXIMUM_ATTEMPTS_OF_LOST = 5
+"""A query that was lost did not fail: replicas that restart one after the other shall not end it."""
+
 
 class RunOutcome(Enum):
     """What the scheduler has to do about a query that was driven.
@@ -179,6 +182,9 @@ class QueryRunner:
         failure = self._unavailable.get(query_id, _UNREACHED)
         failure = replace(failure, detail=f"{failure.detail}; it was tried for {round(after_seconds)} seconds")
         if stored is not None:
+            if stored.engine_id is not None:
+                with suppress(EngineUnavailable):  # nobody waits for it any more: it shall not run on
+                    self._engine.stop(stored.engine_id)
             with suppress(_OwnershipLost):
                 self._failed(stored, failure)
         self._unavailable.pop(query_id, None)
@@ -215,7 +221,8 @@ class QueryRunner:
             ended = self._engine.wait(engine_id, lambda execution: self._progressed(stored, execution))
         except EngineExecutionLost:
             detail = "the engine lost this query, perhaps because it was restarted"
-            return self._failed_attempt(stored, QueryFailure("EngineLostQuery", detail, Blame.ENGINE, retryable=True))
+            failure = QueryFailure("EngineLostQuery", detail, Blame.ENGINE, retryable=True)
+            return self._failed_attempt(stored, failure, maximum_attempts=_MAXIMUM_ATTEMPTS_OF_LOST)
         except EngineBusy:  # refused for want of room after it was taken: it waits with us, and is begun anew
             if self._store.next_attempt(stored.query_id, self._owner(stored), stored.attempt) is not None:
                 return RunOutcome.BUSY
@@ -282,9 +289,14 @@ class QueryRunner:
         )
 
     def _failed_attempt(
-        self, stored: StoredExecution, failure: QueryFailure, ended: EngineExecution | None = None
+        self,
+        stored: StoredExecution,
+        failure: QueryFailure,
+        ended: EngineExecution | None = None,
+        *,
+        maximum_attempts: int | None = None,
     ) -> RunOutcome:
-        may_try_again = failure.retryable and stored.attempt < self._maximum_attempts
+        may_try_again = failure.retryable and stored.attempt < (maximum_attempts or self._maximum_attempts)
         if may_try_again and self._store.next_attempt(stored.query_id, self._owner(stored), stored.attempt) is not None:
             return RunOutcome.AGAIN
         return self._failed(stored, failure, ended)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -215,3 +216,25 @@ def host_platforms() -> tuple[str, ...]:
     from packaging.tags import platform_tags
 
     return tuple(platform_tags())
+
+
+@pytest.fixture
+def aws_endpoint(tmp_path: Path, loaded_lake: Path) -> Iterator[str]:
+    """The URL of `data-hist aws` over a copy of `loaded_lake`."""
+    data_dir = copy_of(loaded_lake, tmp_path / "aws")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(COMMAND), "aws", "--port", str(port), "--data-dir", str(data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "data-hist aws does not listen"
+                assert process.poll() is None, "data-hist aws has ended"
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()

@@ -6,16 +6,12 @@ it would be AWS's. The answers are those of the same service with the engine in 
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
-import pytest
 
-from tests.e2e.conftest import COMMAND, Server, copy_of
+from tests.e2e.conftest import Server
 
 ANY_CREDENTIALS = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
 QUERIES = (
@@ -23,27 +19,6 @@ QUERIES = (
     "SELECT createdtimestamp, datatags, data FROM events ORDER BY createdtimestamp, data LIMIT 1500",
     "SELECT map(ARRAY['a'], ARRAY[1.5]) AS m, CAST(NULL AS varchar) AS n, '' AS e, TIMESTAMP '2026-11-20 01:02' AS t",
 )
-
-
-@pytest.fixture
-def aws_endpoint(tmp_path: Path, loaded_lake: Path) -> Iterator[str]:
-    data_dir = copy_of(loaded_lake, tmp_path / "aws")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(COMMAND), "aws", "--port", str(port), "--data-dir", str(data_dir)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "data-hist aws does not listen"
-                assert process.poll() is None, "data-hist aws has ended"
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
 
 
 def test_boto3_clients_answer_as_the_engine_in_the_process(

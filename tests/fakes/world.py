@@ -9,6 +9,7 @@ from pathlib import Path
 
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
+from service.engine import Engine
 from service.engines.athena import AthenaEngine, WorkGroup
 from service.errors import InvalidQuerySyntax
 from service.model import Caller
@@ -80,14 +81,14 @@ class World:
             slowest_poll_seconds=0.02,
         )
 
-    def service(self) -> QueryService:
+    def service(self, engine: Engine | None = None) -> QueryService:
         """A new process's service over the same storage."""
         return QueryService(
             planner=self.planner,
             ledger=self.ledger,
             tables=load_table_specs(),
             store=SqliteExecutionStore(self.folder / "executions.sqlite"),
-            engine=self.engine(),
+            engine=engine or self.engine(),
             spools=Spools(self.folder / "spool"),
             signer=TokenSigner(FixedKeyRing(b"s" * 32)),
             ownership=LocalOwnership(self.folder / "owners"),

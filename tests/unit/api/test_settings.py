@@ -51,6 +51,11 @@ def test_values_are_read() -> None:
         ("DATA_HIST_MAX_CONCURRENT_QUERIES", "0", "from 1 to 256"),
         ("DATA_HIST_DATA_DIR", "a\0b", "folder"),
         ("DATA_HIST_ATHENA_WORK_GROUP", "a b", "work group"),
+        ("DATA_HIST_TRINO_URL", "trino:8080", "http"),
+        ("DATA_HIST_TRINO_URL", "https://user:secret@trino", "no user"),
+        ("DATA_HIST_TRINO_URL", "https://trino/path", "no path"),
+        ("DATA_HIST_TRINO_SESSION_PROPERTIES", "query_max_run_time", "name=value"),
+        ("DATA_HIST_TRINO_CLIENT_TAGS", "two words", "names without spaces"),
     ],
 )
 def test_a_bad_value_names_the_variable(variable: str, value: str, expected: str) -> None:
@@ -68,6 +73,31 @@ def test_operators_have_the_work_group_of_all_until_they_have_their_own() -> Non
     assert athena_work_groups(apart)[1] == WorkGroup("operators", "s3://results-operator/")
     managed = dataclasses.replace(apart, managed_results=True)
     assert athena_work_groups(managed) == (WorkGroup("all", None), WorkGroup("operators", None))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"ENGINE": "trino"}, "DATA_HIST_TRINO_URL"),
+        ({"MANAGED_RESULTS": "on"}, "DATA_HIST_ENGINE=athena"),
+        ({"TRINO_URL": "http://trino:8080", "TRINO_PASSWORD_FILE": "/run/secret"}, "https"),
+        ({"TRINO_URL": "https://trino", "TRINO_PASSWORD_FILE": "/a", "TRINO_TOKEN_FILE": "/b"}, "set one"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(environment: dict[str, str], expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected):
+        Settings.from_environment({f"DATA_HIST_{name}": value for name, value in environment.items()})
+
+
+def test_lists_and_pairs_are_read() -> None:
+    settings = Settings.from_environment(
+        {
+            "DATA_HIST_TRINO_CLIENT_TAGS": "batch, nightly",
+            "DATA_HIST_TRINO_SESSION_PROPERTIES": "query_max_run_time=10m,hive.x=a=b",
+        }
+    )
+    assert settings.trino_client_tags == ("batch", "nightly")
+    assert settings.trino_session_properties == {"query_max_run_time": "10m", "hive.x": "a=b"}
 
 
 def test_all_bad_values_are_told_together() -> None:
