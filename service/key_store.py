@@ -10,6 +10,7 @@ had a key stays closed. tests/contract/key_store.py is what every implementation
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,7 +163,7 @@ class SqliteKeyStore:
         self._connection.execute("COMMIT")
 
     def insert(self, stored: StoredKey) -> None:
-        row = _row(stored)
+        row = key_record(stored)
         marks = ", ".join(f":{name}" for name in row)
         with self._lock:
             self._connection.execute(f"INSERT INTO keys ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608 - own names
@@ -170,12 +171,12 @@ class SqliteKeyStore:
     def get(self, key_id: str) -> StoredKey | None:
         with self._lock:
             row = self._connection.execute("SELECT * FROM keys WHERE key_id = ?", (key_id,)).fetchone()
-        return None if row is None else _stored_key(row)
+        return None if row is None else stored_key(row)
 
     def all(self) -> tuple[StoredKey, ...]:
         with self._lock:
             rows = self._connection.execute("SELECT * FROM keys ORDER BY created_at, key_id").fetchall()
-        return tuple(map(_stored_key, rows))
+        return tuple(map(stored_key, rows))
 
     def rotate(
         self, key_id: str, expected: Digest, digest: Digest, at: datetime, previous_valid_until: datetime
@@ -185,21 +186,21 @@ class SqliteKeyStore:
                 "UPDATE keys SET previous_salt = salt, previous_hash = secret_hash, previous_valid_until = ?,"
                 " salt = ?, secret_hash = ?, rotated_at = ?"
                 " WHERE key_id = ? AND secret_hash = ? AND revoked_at IS NULL RETURNING *",
-                (_text(previous_valid_until), digest.salt, digest.hash, _text(at), key_id, expected.hash),
+                (time_text(previous_valid_until), digest.salt, digest.hash, time_text(at), key_id, expected.hash),
             ).fetchone()
-        return None if row is None else _stored_key(row)
+        return None if row is None else stored_key(row)
 
     def touch(self, key_id: str, at: datetime) -> None:
         with self._lock:
             self._connection.execute(
                 "UPDATE keys SET last_used_at = ? WHERE key_id = ? AND (last_used_at IS NULL OR last_used_at < ?)",
-                (_text(at), key_id, _text(at)),
+                (time_text(at), key_id, time_text(at)),
             )
 
     def revoke(self, key_id: str, at: datetime) -> StoredKey | None:
         with self._lock:
             self._connection.execute(
-                "UPDATE keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL", (_text(at), key_id)
+                "UPDATE keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL", (time_text(at), key_id)
             )
         return self.get(key_id)
 
@@ -212,7 +213,8 @@ class SqliteKeyStore:
             self._connection.close()
 
 
-def _row(stored: StoredKey) -> dict[str, Any]:
+def key_record(stored: StoredKey) -> dict[str, Any]:
+    """A key as a flat record of texts, numbers and bytes, which any storage can keep; None is not known."""
     key, previous = stored.key, stored.previous_digest
     return {
         "key_id": key.key_id,
@@ -223,7 +225,7 @@ def _row(stored: StoredKey) -> dict[str, Any]:
         "customers": None if key.customers is None else orjson.dumps(sorted(key.customers)).decode(),
         "scopes": orjson.dumps(sorted(key.scopes)).decode(),
         "maximum_scan_bytes": key.maximum_scan_bytes,
-        "created_at": _text(key.created_at),
+        "created_at": time_text(key.created_at),
         "revoked_at": _optional_text(key.revoked_at),
         "rate_limit": key.rate_limit,
         "maximum_queries": key.maximum_queries,
@@ -236,7 +238,8 @@ def _row(stored: StoredKey) -> dict[str, Any]:
     }
 
 
-def _stored_key(row: sqlite3.Row) -> StoredKey:
+def stored_key(row: Mapping[str, Any]) -> StoredKey:
+    """The key of a record."""
     key = ApiKey(
         key_id=row["key_id"],
         name=row["name"],
@@ -257,12 +260,13 @@ def _stored_key(row: sqlite3.Row) -> StoredKey:
     return StoredKey(key, Digest(row["salt"], row["secret_hash"]), previous)
 
 
-def _text(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
+    """A time as records keep it: its order is that of time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _optional_text(moment: datetime | None) -> str | None:
-    return None if moment is None else _text(moment)
+    return None if moment is None else time_text(moment)
 
 
 def _optional_time(text: str | None) -> datetime | None:

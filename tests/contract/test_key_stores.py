@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from glue.dynamodb_table import create_table
+from service.dynamodb_keys import DynamoDbKeyStore
+from service.dynamodb_tables import KEYS
 from service.key_store import SqliteKeyStore
+from tests.contract.aws_implementations import moto_client
 from tests.contract.key_store import KeyStoreContract
+from tests.fakes.dynamodb import FaultyDynamoDb
+
+_NUMBERS = count()
 
 
 class TestSqliteKeyStore(KeyStoreContract):
@@ -18,6 +27,23 @@ class TestSqliteKeyStore(KeyStoreContract):
         made = SqliteKeyStore(tmp_path / "keys.sqlite")
         yield made
         made.close()
+
+
+@pytest.mark.parametrize("sends_twice", [False, True], ids=["once", "answers lost"])
+class TestDynamoDbKeyStore(KeyStoreContract):
+    """Also with every write sent twice, as boto3 does when its answer does not come."""
+
+    @pytest.fixture
+    def store(self, dynamodb: Any, sends_twice: bool) -> DynamoDbKeyStore:
+        name = f"keys-{next(_NUMBERS)}"
+        create_table(dynamodb, KEYS, name)
+        return DynamoDbKeyStore(FaultyDynamoDb(dynamodb, sends_twice=sends_twice), name)
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as monkeypatch, moto_client("dynamodb", monkeypatch) as client:
+        yield client
 
 
 def test_a_file_of_the_first_release_is_understood(tmp_path: Path) -> None:
