@@ -20,6 +20,7 @@ from api.engines import DATABASE, open_engine
 from api.exchange import Exchange
 from api.lake import Clock, Lake, open_lake, utc_now
 from api.metrics import Reading
+from api.replication import open_key_store, open_replication
 from api.settings import Settings
 from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.directory_lock import DirectoryLock
@@ -36,18 +37,14 @@ from service.engines.failures import failure_from_text
 from service.engines.metered import MeteredEngine
 from service.errors import Blame, QueryFailed
 from service.events import LakeEventSink, RequestEvents
-from service.key_store import SqliteKeyStore
+from service.executions import ExecutionStore
 from service.keys import ApiKeys
 from service.model import Caller, OutputColumn, TableDescription
 from service.open_queries import QueryLimits
-from service.ownership import LocalOwnership
 from service.places import placed
-from service.queries import QueryService, QueryServiceSettings, RangeExplainer
-from service.scheduler import SchedulerLimits
-from service.signing_secrets import FixedKeyRing, load_or_create_secret
+from service.queries import QueryService, RangeExplainer
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
-from service.sqlite_executions import SqliteExecutionStore
 from service.tables import table_description
 from service.tokens import TokenSigner
 
@@ -65,7 +62,7 @@ class World:
     keys: ApiKeys
     close_clients: Callable[[], None]  # what the engine was given
     engine: MeteredEngine
-    store: SqliteExecutionStore
+    store: ExecutionStore
     query_service: QueryService
     request_events: RequestEvents | None
     watch: FolderWatch | None
@@ -240,24 +237,23 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
     lake = open_lake(data_dir, settings, clock=clock)
     opened = open_engine(lake, settings, clock=clock)
     engine = MeteredEngine(opened.engine)
-    keys = ApiKeys(SqliteKeyStore(data_dir / "keys.sqlite"), clock=clock)
-    store = SqliteExecutionStore(data_dir / "executions.sqlite")
-    limits = SchedulerLimits(
-        maximum_concurrent=settings.max_concurrent_queries, maximum_queued=settings.max_queued_queries
-    )
+    keys = ApiKeys(open_key_store(data_dir, settings), clock=clock)
+    shared = open_replication(data_dir, settings, s3=lake.s3, engine_name=engine.name, clock=clock)
     query_service = QueryService(
         planner=DescribingPlanner(lake.tables, lake.glue, clock),
         ledger=lake.ledger,
         tables=lake.tables,
-        store=store,
+        store=shared.store,
         engine=engine,
         spools=Spools(data_dir / "spool"),
-        signer=TokenSigner(FixedKeyRing(load_or_create_secret(data_dir / "secret"))),
-        ownership=LocalOwnership(data_dir / "owners"),
+        signer=TokenSigner(shared.key_ring),
+        ownership=shared.ownership,
         clock=clock,
-        settings=QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),
+        settings=shared.settings,
         query_limits=QueryLimits(settings.max_queries_per_key, settings.max_queries_per_tenant),
         explain=_range_explainer(lake, clock),
+        shared_spools=shared.shared_spools,
+        slots=shared.slots,
     )
     request_events = None
     if settings.request_events:
@@ -266,13 +262,18 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events.start()
     watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
     data_sweeper = None if settings.data_retention == "off" else _data_sweeper(lake, settings, clock)
+
+    def close_clients() -> None:
+        opened.close_clients()
+        shared.close_clients()
+
     return World(
         lock,
         lake,
         keys,
-        opened.close_clients,
+        close_clients,
         engine,
-        store,
+        shared.store,
         query_service,
         request_events,
         watch,

@@ -78,13 +78,26 @@ def application_of(world: World, log: Log, stopping: asyncio.Event | None = None
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn's server that tells the application at the first signal that it is about to stop."""
+    """uvicorn's server that tells the application at the first signal that it is about to stop.
+
+    After SIGTERM it first drains for `drain_seconds`: `on_drain` makes readiness say no, and requests are still served.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, stopping: asyncio.Event, log: Log, on_listening: Callable[[str], None] | None
+        self,
+        config: uvicorn.Config,
+        stopping: asyncio.Event,
+        log: Log,
+        on_listening: Callable[[str], None] | None,
+        *,
+        drain_seconds: float = 0,
+        on_drain: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
         self._stopping = stopping
+        self._drain_seconds = drain_seconds
+        self._on_drain = on_drain
+        self._is_draining = False
         self._log = log
         self._on_listening = on_listening
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,11 +114,27 @@ class GracefulServer(uvicorn.Server):
                 if self._on_listening is not None:
                     self._on_listening(url)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks for a graceful stop, a second SIGINT for an immediate one (uvicorn)."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """The first signal asks for a graceful stop, after draining if it is SIGTERM; a second one ends the draining, a
+        second SIGINT the waiting for requests too (uvicorn).
+        """
+        if self._loop is None or self._is_draining or self._drain_seconds == 0 or sig != signal.SIGTERM:
+            self._stop(sig)
+        else:
+            self._is_draining = True
+            self._loop.call_soon_threadsafe(self._drain, sig)
+
+    def _drain(self, sig: int) -> None:
+        self._log.info("draining", seconds=self._drain_seconds)
+        self._on_drain()
+        asyncio.get_running_loop().call_later(self._drain_seconds, self._stop, sig)
+
+    def _stop(self, sig: int) -> None:
+        if self.should_exit and sig != signal.SIGINT:
+            return
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
-        super().handle_exit(sig, frame)
+        super().handle_exit(sig, None)
 
 
 def serve(settings: Settings, *, on_listening: Callable[[str], None] | None = None) -> int:
@@ -132,7 +161,14 @@ def serve(settings: Settings, *, on_listening: Callable[[str], None] | None = No
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    server = GracefulServer(config, stopping, log, on_listening)
+    server = GracefulServer(
+        config,
+        stopping,
+        log,
+        on_listening,
+        drain_seconds=settings.drain_seconds,
+        on_drain=world.query_service.begin_draining,
+    )
     signal.signal(signal.SIGTERM, _exit_cleanly)  # uvicorn raises the signal once more after its graceful stop
     try:
         server.run()

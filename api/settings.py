@@ -162,6 +162,16 @@ def _number_or_none(maximum: int) -> Callable[[str], int | None]:
     return read
 
 
+def _table(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", text):  # DynamoDB guide, "Naming rules"
+        raise ValueError("must be the name of a DynamoDB table")
+    return text
+
+
+def _secret(text: str) -> str:
+    return text
+
+
 def _about(read: Callable[[str], Any], meaning: str, shown: str | None = None) -> dict[str, Any]:
     """A setting's metadata: how its text is read, what it means, how its default is written in the documentation."""
     return {"read": read, "meaning": meaning, "shown": shown}
@@ -189,6 +199,45 @@ class Settings:
             "`embedded`: Athena, Glue and S3 in this process, over the data directory; `athena`: AWS's, through boto3;"
             " `trino`: a Trino cluster over AWS's Glue and S3",
         ),
+    )
+    store: str = field(
+        default="sqlite",
+        metadata=_about(
+            _one_of("sqlite", "dynamodb"),
+            "where executions and keys are kept: `sqlite` in the data directory, for one replica; `dynamodb` in tables"
+            " that several replicas share",
+        ),
+    )
+    executions_table: str = field(
+        default="data-hist-executions", metadata=_about(_table, "DynamoDB table of the query executions (`dynamodb`)")
+    )
+    leases_table: str = field(
+        default="data-hist-leases",
+        metadata=_about(_table, "DynamoDB table of who is alive and has which role (`dynamodb`)"),
+    )
+    keys_table: str = field(
+        default="data-hist-keys", metadata=_about(_table, "DynamoDB table of the API keys (`dynamodb`)")
+    )
+    lease_seconds: int = field(
+        default=15,
+        metadata=_about(
+            _whole_number(1, 3600),
+            "how long a replica may be silent before others take up its queries (`dynamodb`)",
+        ),
+    )
+    secret_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            _path,
+            "file with the secrets that sign paging tokens, one a line, the current one first; read again when it"
+            " changes. Without it a secret is made in the data directory",
+            shown="",
+        ),
+    )
+    secret: str | None = field(
+        default=None,
+        repr=False,
+        metadata=_about(_secret, "the same secrets as text, instead of a file", shown="") | {"is_secret": True},
     )
     lake_bucket: str = field(
         default="data-hist-lake", metadata=_about(_bucket, "bucket of the lake; tables lie below `secor/` in it")
@@ -277,6 +326,15 @@ class Settings:
         default=4,
         metadata=_about(_whole_number(1, 256), "queries that run beside each other; more wait, honestly QUEUED"),
     )
+    max_concurrent_queries_total: int | None = field(
+        default=None,
+        metadata=_about(
+            _number_or_none(10_000),
+            "queries of all replicas together that may run beside each other (`dynamodb`); 0 leaves it to the engine's"
+            " own limit",
+            shown="0",
+        ),
+    )
     max_queued_queries: int = field(
         default=200,
         metadata=_about(
@@ -333,6 +391,14 @@ class Settings:
     log_level: str = field(
         default="info",
         metadata=_about(_one_of("debug", "info", "warning", "error"), "least level of lines on standard error"),
+    )
+    drain_seconds: int = field(
+        default=0,
+        metadata=_about(
+            _whole_number(0, 3600),
+            "how long requests are still taken after SIGTERM, while readiness already says no: time for a load"
+            " balancer to look away",
+        ),
     )
     shutdown_seconds: int = field(
         default=30,
@@ -455,7 +521,8 @@ class Settings:
             try:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
-                complaints.append(f"{variable}={text!r}: {error}")
+                shown = "..." if setting.metadata.get("is_secret") else repr(text)
+                complaints.append(f"{variable}={shown}: {error}")
         if not complaints:
             settings = cls(**values)
             complaints = list(_contradictions(settings))
@@ -485,6 +552,19 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     has_secret = settings.trino_password_file is not None or settings.trino_token_file is not None
     if has_secret and not (settings.trino_url or "https:").startswith("https:"):
         yield "DATA_HIST_TRINO_URL must be https: a password or token is not sent without TLS"
+    if settings.secret is not None and settings.secret_file is not None:
+        yield "DATA_HIST_SECRET and DATA_HIST_SECRET_FILE are two ways to say the same: set one"
+    if settings.store == "dynamodb":
+        if settings.engine == "embedded":
+            yield (
+                "DATA_HIST_STORE=dynamodb is for several replicas, which the embedded engine cannot have, since its"
+                " queries run in one process: set DATA_HIST_ENGINE too"
+            )
+        if settings.secret is None and settings.secret_file is None:
+            yield (
+                "DATA_HIST_STORE=dynamodb needs DATA_HIST_SECRET_FILE or DATA_HIST_SECRET, the same for every replica:"
+                " otherwise none could read the paging tokens of the others"
+            )
 
 
 def documented_settings() -> list[tuple[str, str, str]]:

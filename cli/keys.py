@@ -177,13 +177,20 @@ def revoke(
 
 @contextmanager
 def _api_keys(data_dir: Path) -> Iterator[ApiKeys]:
+    from api.replication import open_key_store
+    from api.settings import Settings, SettingsError
     from cli.lake import now
-    from service.key_store import SqliteKeyStore
+    from service.errors import StoreUnavailable
     from service.keys import ApiKeys
 
-    api_keys = ApiKeys(SqliteKeyStore(data_dir / "keys.sqlite"), clock=now)
+    try:
+        api_keys = ApiKeys(open_key_store(data_dir, Settings.from_environment()), clock=now)
+    except SettingsError as error:
+        raise Failure(str(error), code="InvalidSettings") from error
     try:
         yield api_keys
+    except StoreUnavailable as error:
+        raise Failure(f"the keys cannot be reached: {error.detail}", code=error.code) from error
     finally:
         api_keys.close()
 

@@ -100,6 +100,7 @@ _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _REMEMBERED_ENDINGS = 4096
 _TROUBLE_SECONDS = 5.0
+_LARGE_BYTES = 2**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_CREDIBLE = _EPOCH + timedelta(days=1)
 # An explanation lists the lake for a range up to this; a longer one is explained from the ledger alone.
@@ -203,11 +204,13 @@ class QueryService:
             clock_tolerance=self._settings.clock_tolerance,
         )
         self._pool = ThreadPoolExecutor(self._settings.pool_threads, thread_name_prefix="query-service")
-        # one at a time and apart: writing lost spools again must not keep anybody from asking for a status
-        self._spooling_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-spool")
+        # apart: writing spools again must not keep anybody from asking for a status, nor large ones the small ones
+        self._spooling_pool = ThreadPoolExecutor(2, thread_name_prefix="query-service-spool")
+        self._large_spooling_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-large-spool")
         self._sharing_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-share")
         self._upkeep: threading.Thread | None = None
         self._is_closing = threading.Event()
+        self._is_draining = False
         # endings never change, so they are answered from memory; one process remembers this many
         self._endings: OrderedDict[str, StoredExecution] = OrderedDict()
         self._endings_lock = threading.Lock()
@@ -222,6 +225,12 @@ class QueryService:
         await self._in_pool(self._scheduler.adopt_abandoned)
         self._upkeep = threading.Thread(target=self._run_upkeep, name="query-service-upkeep", daemon=True)
         self._upkeep.start()
+
+    def begin_draining(self) -> None:
+        """Says that the service is about to stop: it is not ready any more and takes up nobody's queries. What comes is
+        still served.
+        """
+        self._is_draining = True
 
     async def close(self) -> None:
         """Stops taking queries, gives unfinished ones back for the next process, and closes everything it was given."""
@@ -381,6 +390,8 @@ class QueryService:
         """Why the service is not ready, in words; empty when it is. Cheap: for GET /health/ready."""
         if self._is_closing.is_set():
             return ("the service is closing",)
+        if self._is_draining:
+            return ("the service is draining: it is about to stop",)
         if self._upkeep is None or not self._upkeep.is_alive():
             return ("the upkeep (retention, adoption) does not run",)
         return ()
@@ -801,7 +812,10 @@ class QueryService:
             if stored.query_id in self._spooling_again or self._is_closing.is_set():
                 return
             self._spooling_again.add(stored.query_id)
-        self._spooling_pool.submit(self._spool_again, stored.query_id)
+        result_bytes = stored.execution.statistics.result_bytes
+        is_small = result_bytes is not None and result_bytes < _LARGE_BYTES
+        pool = self._spooling_pool if is_small else self._large_spooling_pool
+        pool.submit(self._spool_again, stored.query_id)
 
     def _spool_again(self, query_id: str) -> None:
         trouble: ServiceError | None = None
@@ -891,7 +905,8 @@ class QueryService:
                     if self._ownership.has_role("sweeper"):
                         self._sweeper.sweep()
                     next_sweep = time.monotonic() + self._settings.sweep_interval_seconds
-                self._scheduler.adopt_abandoned()
+                if not self._is_draining:
+                    self._scheduler.adopt_abandoned()
             except Exception:  # upkeep goes on whatever happens: the next round may succeed
                 _LOG.exception("upkeep failed; it is tried again")
             self._is_closing.wait(self._settings.adoption_interval_seconds)
@@ -900,7 +915,8 @@ class QueryService:
         if self._upkeep is not None:
             self._upkeep.join()
         self._scheduler.close()
-        self._spooling_pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._spooling_pool, self._large_spooling_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._sharing_pool.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._spools.close()

@@ -15,6 +15,7 @@ nothing is changed or deleted any more.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -50,6 +51,7 @@ from service.spool import SpoolBusy, SpoolFull, Spools, SpoolWriter
 from service.transcoding import Transcoder
 
 _LOG = logging.getLogger(__name__)
+_PROGRESS_SECONDS = 1.0
 _UNREACHED = QueryFailure("EngineUnavailable", "the engine could not be reached", Blame.ENGINE, retryable=True)
 _UNREADABLE = "the row cannot be read, so whose it is cannot be told: what is wrong in it is shown to operators only"
 
@@ -98,6 +100,7 @@ class QueryRunner:
         plan_again: Callable[[StoredExecution], Plan],
         slots: EngineSlots | None = None,
         maximum_attempts: int = 2,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -108,13 +111,16 @@ class QueryRunner:
         self._plan_again = plan_again
         self._maximum_attempts = maximum_attempts
         self._slots = slots or UnlimitedSlots()
+        self._monotonic = monotonic
         self._unavailable: dict[str, QueryFailure] = {}
+        self._told_progress: dict[str, tuple[QueryStatus | None, float]] = {}
         self.is_stopping = Event()
 
     def drive(self, query_id: str) -> RunOutcome:
         """Takes one query as far as it goes now."""
         self._unavailable.pop(query_id, None)
         outcome = self._fenced(query_id)
+        self._told_progress.pop(query_id, None)
         if outcome in (RunOutcome.DONE, RunOutcome.AGAIN, RunOutcome.BUSY):
             self._slots.give_back(query_id)
         return outcome
@@ -266,6 +272,11 @@ class QueryRunner:
         return self._store.record_plan(stored.query_id, self._owner(stored), self._plan_again(stored)) or stored
 
     def _progressed(self, stored: StoredExecution, execution: EngineExecution) -> None:
+        """Stores a new state at once, new numbers of the same state once a second: each is a write."""
+        now, (status, at) = self._monotonic(), self._told_progress.get(stored.query_id, (None, 0.0))
+        if execution.status is status and now - at < _PROGRESS_SECONDS:
+            return
+        self._told_progress[stored.query_id] = (execution.status, now)
         statistics = self._statistics(stored, execution.statistics)
         try:
             self._store.record_progress(stored.query_id, self._owner(stored), execution.status, statistics)

@@ -139,3 +139,15 @@ def test_documentation_and_code_are_equal() -> None:
     ]
     expected = [(name, default, meaning.replace("`", "")) for name, default, meaning in documented_settings()]
     assert documented[: len(expected)] == expected
+
+
+def test_several_replicas_need_an_engine_and_secrets_that_all_have() -> None:
+    shared = {"DATA_HIST_STORE": "dynamodb", "DATA_HIST_ENGINE": "athena"}
+    with pytest.raises(SettingsError, match="DATA_HIST_SECRET_FILE or DATA_HIST_SECRET"):
+        Settings.from_environment(shared)
+    with pytest.raises(SettingsError, match="DATA_HIST_ENGINE"):
+        Settings.from_environment({"DATA_HIST_STORE": "dynamodb", "DATA_HIST_SECRET": "s" * 32})
+    with pytest.raises(SettingsError, match="set one"):
+        Settings.from_environment({"DATA_HIST_SECRET": "s" * 32, "DATA_HIST_SECRET_FILE": "/run/secrets/x"})
+    settings = Settings.from_environment({**shared, "DATA_HIST_SECRET": "s" * 32})
+    assert "s" * 32 not in repr(settings)
