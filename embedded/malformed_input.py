@@ -35,6 +35,7 @@ from embedded.sql.physical import quoted
 _DIRECT_COMPRESSIONS = frozenset({"none", "gzip", "zstd"})
 _UNPACKABLE = frozenset({"bzip2", "lz4"})
 _VERIFIED_AT_ONCE = 32
+_DUPLICATE_KEY = "has duplicate key"
 _NO_EXTRAS = Extras()
 
 
@@ -240,9 +241,12 @@ class FileVerdicts:
             named = any(file.path in text for file in suspects)
             if not suspects or not (named or _is_nameless_data_error(error, scan.table)):
                 continue
+            is_about_keys = _DUPLICATE_KEY in text
             for start in range(0, len(suspects), _VERIFIED_AT_ONCE):
                 some = suspects[start : start + _VERIFIED_AT_ONCE]
-                learnt |= self._verify(some, scan.table, reading.readers[id(scan)], cursor, check)
+                learnt |= self._verify(
+                    some, scan.table, reading.readers[id(scan)], cursor, check, is_about_keys=is_about_keys
+                )
         return learnt
 
     def verify(self, reading: Reading, cursor: duckdb.DuckDBPyConnection, check: Callable[[], None]) -> bool:
@@ -268,8 +272,14 @@ class FileVerdicts:
         reader: Reader,
         cursor: duckdb.DuckDBPyConnection,
         check: Callable[[], None],
+        *,
+        is_about_keys: bool = False,
     ) -> bool:
-        """Reads files strictly, all their fallible columns; good ones are remembered as good. True: bad ones found."""
+        """Reads files strictly, all their fallible columns; good ones are remembered as good. True: bad ones found.
+
+        is_about_keys: a declared key stands twice in some row. That fails where the column is read, of whatever type,
+        and of keys inside it only where it is not read strictly.
+        """
         check()
         opened: list[ReadableFile] = []
         for file in files:
@@ -277,13 +287,18 @@ class FileVerdicts:
             opened.append(ReadableFile(file.path, inspection.compression))
         try:
             read_all(cursor, reader, opened, fallible_columns(table), Extras(strict=True))
+            if is_about_keys:
+                read_all(cursor, reader, opened, _readable_columns(table))
         except DATA_ERRORS as error:
             if len(files) == 1:
                 self._condemn(files[0], opened[0], table, cursor, error)
                 return True
             middle = len(files) // 2
-            first = self._verify(files[:middle], table, reader, cursor, check)
-            return self._verify(files[middle:], table, reader, cursor, check) or first
+            halves = [
+                self._verify(half, table, reader, cursor, check, is_about_keys=is_about_keys)
+                for half in (files[:middle], files[middle:])
+            ]
+            return any(halves)
         for file, how in zip(files, opened, strict=True):
             self._put(_file_key(file, table), Verdict(how, keys=_keys_read(reader, table)))
         return False
@@ -354,7 +369,7 @@ class FileVerdicts:
         copy = self._copy_path(file, table, ".clean")
         copy.parent.mkdir(parents=True, exist_ok=True)
         fallible = fallible_columns(table)
-        salvage: Salvage = salvage_json(how, copy, reader.finder(fallible))
+        salvage: Salvage = salvage_json(how, copy, reader.finder(table.columns))
         if salvage.good_count:
             salvage = salvage.confirmed(lambda path: read_all(cursor, reader, [ReadableFile(path)], fallible))
         verdict = Verdict(
@@ -405,6 +420,10 @@ def fallible_columns(table: ScannedTable) -> tuple[DataColumn, ...]:
         for column in table.columns
         if column.type.base not in ("varchar", "char") and column.name not in table.partition_keys
     )
+
+
+def _readable_columns(table: ScannedTable) -> tuple[DataColumn, ...]:
+    return tuple(column for column in table.columns if column.name not in table.partition_keys)
 
 
 def _keys_read(reader: Reader, table: ScannedTable) -> frozenset[str] | None:

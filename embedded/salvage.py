@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import json
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import orjson
 
 from embedded.athena_executions import MAXIMUM_MALFORMED_SAMPLES
 from embedded.serde.json_lines import MAXIMUM_LINE_BYTES
+from embedded.serde.json_strict import has_row
 from embedded.serde.json_values import misfit
 from embedded.serde.reader import DataColumn, ReadableFile
 
@@ -56,48 +58,60 @@ class Salvage:
     bad: list[BadRow] = field(default_factory=list)
 
     def confirmed(self, read: Callable[[str], None]) -> Salvage:
-        """The same after the reader itself had a look at the copy: rows it refuses are taken out too."""
-        salvage = self
-        for _ in range(_MAXIMUM_CORRECTIONS):
-            try:
-                read(str(salvage.copy))
-            except DATA_ERRORS as error:
-                line = _line_named_by(str(error))
-                if line is None or not 1 <= line <= salvage.good_count:
-                    return salvage._given_up(str(error))
-                salvage = salvage._without(line, str(error).splitlines()[0])
-                if salvage.good_count == 0:
-                    return salvage
-            else:
-                return salvage
-        return salvage._given_up("too many rows that the reader refuses")
+        """The same after the reader itself had a look at the copy: rows it refuses are taken out too.
 
-    def _without(self, line: int, reason: str) -> Salvage:
+        They are found by halving: the reader's own line numbers are approximate, or missing.
+        """
+        lines = self.copy.read_bytes().split(b"\n")[: self.good_count]
+        part = self.copy.with_name(self.copy.name + ".part")
+        refused: dict[int, str] = {}
+        pending = [(0, len(lines))]
+        try:
+            while pending and len(refused) <= _MAXIMUM_CORRECTIONS:
+                start, end = pending.pop()
+                is_whole = end - start == len(lines)
+                if not is_whole:
+                    part.write_bytes(b"\n".join(lines[start:end]) + b"\n")
+                try:
+                    read(str(self.copy if is_whole else part))
+                except DATA_ERRORS as error:
+                    if end - start == 1:
+                        refused[start + 1] = str(error)
+                    else:
+                        middle = (start + end) // 2
+                        pending += [(middle, end), (start, middle)]
+        finally:
+            part.unlink(missing_ok=True)
+        if pending:
+            return self._given_up("too many rows that the reader refuses")
+        return self._without(refused) if refused else self
+
+    def _without(self, refused: Mapping[int, str]) -> Salvage:
+        """The same without these lines of the copy, each with what the reader said of it."""
         lines = self.copy.read_bytes().split(b"\n")
         numbers = _numbers_path(self.copy).read_text().split()
-        original = int(numbers.pop(line - 1))
-        del lines[line - 1]
+        bad = [BadRow(int(numbers[line - 1]), _said(reason)) for line, reason in refused.items()]
+        for line in sorted(refused, reverse=True):
+            del lines[line - 1], numbers[line - 1]
         self.copy.write_bytes(b"\n".join(lines))
         _numbers_path(self.copy).write_text("\n".join(numbers))
-        reason = re.sub(r'^.*?in file "[^"]*", (at byte \d+ )?in (line|record/value) \d+: ', "", reason)
-        bad = sorted([*self.bad, BadRow(original, reason[:300])], key=lambda row: row.line)[:MAXIMUM_MALFORMED_SAMPLES]
-        return replace(self, good_count=self.good_count - 1, bad_count=self.bad_count + 1, bad=bad)
+        bad = sorted([*self.bad, *bad], key=lambda row: row.line)[:MAXIMUM_MALFORMED_SAMPLES]
+        good_count, bad_count = self.good_count - len(refused), self.bad_count + len(refused)
+        return replace(self, good_count=good_count, bad_count=bad_count, bad=bad)
 
     def _given_up(self, reason: str) -> Salvage:
         bad = [BadRow(0, reason.splitlines()[0][:300]), *self.bad][:MAXIMUM_MALFORMED_SAMPLES]
         return replace(self, good_count=0, bad_count=self.bad_count + self.good_count, bad=bad)
 
 
+def _said(error: str) -> str:
+    """The reader's words without its place in the copy."""
+    place = r'^.*?in file "[^"]*", (at byte \d+ )?in (line|record/value) \d+: '
+    return re.sub(place, "", error.splitlines()[0])[:300]
+
+
 def _numbers_path(copy: Path) -> Path:
     return copy.with_name(copy.name + ".lines")
-
-
-def _line_named_by(text: str) -> int | None:
-    match = re.search(r"in (line|record/value) (\d+)", text)
-    if match is None:
-        return None
-    # DuckDB counts one line further for malformed JSON than for values it can't convert.
-    return int(match.group(2)) - (1 if "Malformed JSON" in text else 0)
 
 
 def salvage_json(source: ReadableFile, copy: Path, column_of: Callable[[str], DataColumn | None]) -> Salvage:
@@ -128,7 +142,10 @@ def _reason_against(line: bytes, column_of: Callable[[str], DataColumn | None]) 
     except orjson.JSONDecodeError as error:
         if b"\0" in line:
             return "NUL byte in the row"
-        return f"not JSON: {str(error)[:200]}"
+        try:
+            line, value = _loosely(line)
+        except (ValueError, RecursionError):
+            return f"not JSON: {str(error)[:200]}"
     if not isinstance(value, dict):
         kind = "array" if isinstance(value, list) else "scalar"
         return f"a JSON {kind} where an object should be"
@@ -137,6 +154,57 @@ def _reason_against(line: bytes, column_of: Callable[[str], DataColumn | None]) 
         reason = misfit(item, column.type) if column is not None else None
         if reason is not None:
             return f"column {key.lower()}: {reason}"
+    return _repeated_key(line, value, column_of)
+
+
+def _loosely(line: bytes) -> tuple[bytes, Any]:
+    """What DuckDB's reader takes beside JSON: a comma before a closing bracket, NaN and infinities, numbers beyond a
+    double. The line as JSON, and its value. Raises ValueError, RecursionError.
+    """
+    text = _TOKEN_OR_COMMA.sub(lambda match: match[1] or "", line.decode("utf-8"))
+    value = json.loads(text)
+    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    return text.encode(), value
+
+
+_TOKEN_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+
+
+class _Members(list[tuple[str, Any]]):
+    """The members of an object in order; a key may stand twice."""
+
+    def repeated(self) -> str | None:
+        """The first key that stands twice."""
+        seen: set[str] = set()
+        for key, _ in self:
+            if key in seen:
+                return key
+            seen.add(key)
+        return None
+
+
+def _repeated_key(line: bytes, value: Any, column_of: Callable[[str], DataColumn | None]) -> str | None:
+    """The reader takes no object in which a declared key stands twice; a parser that keeps the last one can't tell."""
+    try:
+        if orjson.dumps(value) == line.strip():
+            return None
+    except TypeError:  # a whole number beyond 64 bits
+        pass
+    members: _Members = json.loads(line, object_pairs_hook=_Members)
+    key = _Members(pair for pair in members if column_of(pair[0]) is not None).repeated()
+    for name, item in members:
+        column = column_of(name)
+        if key is None and column is not None and has_row(column.type):
+            key = _repeated_inside(item)
+    return None if key is None else f"duplicate key {key[:60]!r}"
+
+
+def _repeated_inside(value: Any) -> str | None:
+    if isinstance(value, _Members):
+        inside = (_repeated_inside(item) for _, item in value)
+        return value.repeated() or next((key for key in inside if key is not None), None)
+    if isinstance(value, list):
+        return next((key for key in map(_repeated_inside, value) if key is not None), None)
     return None
 
 

@@ -76,9 +76,9 @@ def value_of_raw(raw: str, trino_type: TrinoType) -> str:
         )
         is_null = f"({raw}) IS NULL OR CAST({raw} AS VARCHAR) = 'null'"
         return f"CASE WHEN {is_null} THEN NULL ELSE struct_pack({fields}) END"
-    if base == "array" and _has_row(trino_type):
+    if base == "array" and has_row(trino_type):
         return f"list_transform(CAST({raw} AS JSON[]), lambda e: {value_of_raw('e', trino_type.element)})"
-    if base == "map" and _has_row(trino_type):
+    if base == "map" and has_row(trino_type):
         value = value_of_raw("e.value", trino_type.value)
         entries = f"map_entries(CAST({raw} AS MAP({named_type(trino_type.key)}, JSON)))"
         return f"map_from_entries(list_transform({entries}, lambda e: struct_pack(key := e.key, value := {value})))"
@@ -94,5 +94,6 @@ def _field(raw: str, name: str) -> str:
     return f"json_extract({raw}, {text_literal(pointer)})"
 
 
-def _has_row(trino_type: TrinoType) -> bool:
-    return trino_type.base == "row" or any(_has_row(element) for element in trino_type.elements)
+def has_row(trino_type: TrinoType) -> bool:
+    """Whether the type is a row, or has rows inside."""
+    return trino_type.base == "row" or any(has_row(element) for element in trino_type.elements)

@@ -54,6 +54,11 @@ CASES = {
     "nul": (spoiled(b"\0\0", b'{"service":"a\0b"}'), 5, [(3, "NUL"), (4, "NUL")]),
     "two objects in a line": (spoiled(b'{"customerid":1}{"customerid":2}'), 5, [(3, "not JSON")]),
     "a key twice": (spoiled(b'{"customerid":1,"customerid":2}'), 5, [(3, "duplicate key")]),
+    "what the reader takes beside JSON": (
+        spoiled(b'{"customerid":1,"data":"x",}', b'{"customerid":1,"data":[NaN,-Infinity,1e400,[1,],]}', b"oops"),
+        7,
+        [(5, "not JSON")],
+    ),
     "csv": (b"a,b\n1,2\n", 0, [(1, "not JSON"), (2, "not JSON")]),
     "long line": (spoiled(b'{"data":"' + b"x" * (40 << 20) + b'"}'), 5, [(3, "longer than")]),
     "last line cut": (WHOLE[:-20], 4, [(5, "not JSON")]),
@@ -82,6 +87,51 @@ def test_good_rows_are_answered_and_bad_ones_counted(world: World, name: str) ->
             assert reason in row.reason
         assert not rows.truncated
     assert uri != clean
+
+
+@pytest.mark.parametrize(
+    "twice", [b'{"customerid":1,"data":"x","data":"y"}', b'{"customerid":1, "data":"x", "data":"x"}']
+)
+def test_a_text_that_stands_twice_is_malformed_and_never_fatal(world: World, twice: bytes) -> None:
+    world.create_table()
+    for minute in range(40):
+        world.add_events("2026-01-01", "00", f"{minute:02d}", zipped(GOOD[0], twice, GOOD[1]))
+    for _ in range(2):
+        execution_id = world.run("SELECT count(data), count(*) FROM events")["QueryExecutionId"]
+        assert list(world.pages(execution_id))[1] == ("80", "80")
+        rows = world.athena.malformed_rows(execution_id)
+        assert rows.count == 40
+        assert {row.line for row in rows.samples} == {2}
+        assert "duplicate key" in rows.samples[0].reason
+
+
+@pytest.mark.parametrize(
+    ("hive_type", "good", "bad"),
+    [
+        ("binary", '"YWJj"', '"!!"'),
+        ("date", '"2026-01-01"', '"2026-02-30"'),
+        ("timestamp", '"2026-01-01 10:00:00"', '"2026-01-01 25:00:00"'),
+    ],
+)
+def test_a_value_that_only_the_reader_refuses_costs_its_own_row(
+    world: World, hive_type: str, good: str, bad: str
+) -> None:
+    world.create_table(keys=(), columns={"id": "bigint", "v": hive_type})
+    rows = [f'{{"id":{n},"v":{bad if n in (3, 700, 701, 999) else good}}}'.encode() for n in range(1000)]
+    world.put("secor/events/a.json", lines(*rows, b"oops"))
+    for _ in range(2):
+        execution_id = world.run("SELECT count(*), count(v), sum(id) FROM events")["QueryExecutionId"]
+        assert list(world.pages(execution_id))[1] == ("996", "996", str(499500 - 3 - 700 - 701 - 999))
+        malformed = world.athena.malformed_rows(execution_id)
+        assert [row.line for row in malformed.samples] == [4, 701, 702, 1000, 1001]
+
+
+def test_a_field_that_stands_twice_in_a_struct_is_malformed(world: World) -> None:
+    world.create_table(keys=(), columns={"a": "bigint", "s": "struct<x:int>", "m": "map<string,string>"})
+    twice = [b'{"a":2,"s":{"x":1,"x":2}}', b'{"a":3,"m":{"x":"1"},"other":{"y":1,"y":2}}']
+    world.put("secor/events/a.json", lines({"a": 1, "s": {"x": 5}}, *twice))
+    found = [world.rows("SELECT a, s.x FROM events ORDER BY 1") for _ in range(3)]
+    assert found[1:] == [[("1", "5"), ("3", None)]] * 2  # the first time the file is read by other means
 
 
 @pytest.mark.parametrize("bent", [1.5, True, "1.5", 1e-7])
