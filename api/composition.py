@@ -154,7 +154,8 @@ class World:
         yield Reading("data_hist_spool_bytes", "Bytes of results kept for paging.", _size_bytes(spool))
 
     def _table_readings(self) -> Iterable[Reading]:
-        tables = [table_description(spec, self.ledger, utc_now()) for spec in self.lake.tables.values()]
+        now = utc_now()
+        tables = [(spec.reference, table_description(spec, self.ledger, now)) for spec in self.lake.tables.values()]
         numbers: tuple[tuple[str, str, Callable[[TableDescription], float | None]], ...] = (
             (
                 "data_hist_table_complete_until_seconds",
@@ -176,9 +177,32 @@ class World:
                 "Objects in the folders of 1970-01-01, by table.",
                 lambda table: table.bad_timestamp_object_count,
             ),
+            (
+                "data_hist_table_arrival_age_seconds",
+                "How long ago the newest object arrived, by table.",
+                lambda table: None if table.last_arrival_at is None else (now - table.last_arrival_at).total_seconds(),
+            ),
+            ("data_hist_table_partitions", "Partitions, by table.", lambda table: table.partition_count),
+            ("data_hist_table_objects", "Objects, by table.", lambda table: table.object_count),
+            ("data_hist_table_bytes", "Bytes of objects, by table.", lambda table: table.size_bytes),
+            (
+                "data_hist_table_missing_offsets",
+                "Kafka offsets that no object has, by table.",
+                lambda table: table.offsets.missing_count,
+            ),
+            (
+                "data_hist_table_surplus_offsets",
+                "Rows that are more than there are Kafka offsets, by table.",
+                lambda table: table.offsets.surplus_count,
+            ),
+            (
+                "data_hist_table_unread_objects",
+                "Objects with Kafka offsets whose rows nobody has counted, by table.",
+                lambda table: table.offsets.unread_object_count,
+            ),
         )
         for name, meaning, number in numbers:
-            values = {table.name: value for table in tables if (value := number(table)) is not None}
+            values = {reference: value for reference, table in tables if (value := number(table)) is not None}
             yield Reading(name, meaning, values, label="table")
 
 

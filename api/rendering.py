@@ -148,6 +148,7 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "columns": [dataclasses.asdict(column) for column in table.columns],
         "partition_keys": list(table.partition_keys),
         "freshness": _without_none(freshness),
+        "offsets": dataclasses.asdict(table.offsets),
     }
 
 

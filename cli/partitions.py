@@ -17,6 +17,7 @@ from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cli.output import counted, say, shown_bytes, write_json, write_table, write_text
 
 if TYPE_CHECKING:  # what commands need at run time they import themselves: help is quick
+    from glue.ledger import OffsetTotals
     from glue.partition_range import PartitionRange
     from glue.run_journal import RunJournal
     from glue.table_spec import TableSpec
@@ -180,6 +181,60 @@ def late(
 
 
 @app.command()
+def offsets(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many faults to show.")] = MAXIMUM_LINES,
+    as_json: AsJson = False,
+) -> int:
+    """Prove that every message of Kafka is in the table, once: by objects' names and counted rows."""
+    from dataclasses import asdict
+
+    from cli.lake import open_lake
+    from glue.completeness import offset_totals
+
+    with open_lake(data_dir) as lake:
+        spec = lake.table(table)
+        series = lake.ledger.offset_series(spec.reference)
+        faults = lake.ledger.offset_faults(spec.reference, limit=limit)
+        totals = offset_totals(lake.ledger, spec)
+    if as_json:
+        found = [
+            {**asdict(fault), "missing_count": fault.missing_count, "surplus_count": fault.surplus_count}
+            for fault in faults
+        ]
+        kafka_partitions = [asdict(each) for each in series]
+        write_json({"table": spec.reference, **asdict(totals), "kafka_partitions": kafka_partitions, "faults": found})
+        return int(ExitCode.OK)
+    columns = [("generation", True), ("kafka partition", True), ("batches", True), ("objects", True), ("unread", True),
+               ("missing", True), ("surplus", True), ("from offset", True), ("last batch at", True)]  # fmt: skip
+    rows = [
+        (
+            *(f"{number:,}" for number in (each.generation, each.kafka_partition, each.batch_count)),
+            *(f"{number:,}" for number in (each.object_count, each.unread_object_count)),
+            *(f"{number:,}" for number in (each.missing_count, each.surplus_count)),
+            *("-" if offset is None else str(offset) for offset in (each.first_offset, each.last_offset)),
+        )
+        for each in series
+    ]
+    write_table(columns, rows)
+    for fault in faults:
+        difference = (
+            f"{fault.missing_count:,} missing"
+            if fault.missing_count
+            else f"{counted(fault.surplus_count, 'row')} too many"
+        )
+        write_text(
+            f"generation {fault.generation}, Kafka partition {fault.kafka_partition}, offsets {fault.offset} to"
+            f" {fault.next_offset - 1}: {counted(fault.message_count, 'row')}, {difference}"
+        )
+    if totals.fault_count > len(faults):
+        say(f"... and {counted(totals.fault_count - len(faults), 'more fault')}; --limit shows more")
+    say(_offset_verdict(totals, spec.reference))
+    return int(ExitCode.OK)
+
+
+@app.command()
 def verify(
     table: Annotated[str, typer.Argument(help="The table's name.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -236,6 +291,19 @@ def explain(
         for reason in reasons:
             write_text(f"{reason.code}: {reason.detail}")
     return int(ExitCode.OK)
+
+
+def _offset_verdict(totals: OffsetTotals, reference: str) -> str:
+    if not totals.object_count:
+        return "no object's name tells an offset of Kafka"
+    if totals.fault_count:
+        found = f"{totals.missing_count:,} offsets missing, {counted(totals.surplus_count, 'row')} too many"
+    else:
+        found = "no offset missing, no row too many"
+    unread = totals.unread_object_count
+    if unread:
+        found += f"; {counted(unread, 'object')} nobody has read: data-hist partitions inspect {reference}"
+    return found
 
 
 def _reconcile(

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from glue.ledger import KnownObject, LedgerSummary, PartitionRecord
+from glue.ledger import KnownObject, LedgerSummary, OffsetSeries, OffsetTotals, PartitionRecord
 from glue.offset_proof import batch_name
 from glue.partition_range import PartitionRange
 from glue.partition_spec import Granularity, PartitionScheme, PartitionSpec
@@ -54,6 +54,7 @@ class CompletenessLedger(Protocol):
     def summary(self, table: str, time_range: PartitionRange | None = None) -> LedgerSummary: ...
     def partitions(self, table: str, time_range: PartitionRange | None = None) -> Iterator[PartitionRecord]: ...
     def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None: ...
+    def offset_series(self, table: str, *, with_ends: bool = True) -> list[OffsetSeries]: ...
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,19 @@ def kafka_offsets(objects: Iterable[KnownObject]) -> tuple[KafkaOffsets, ...]:
     return tuple(
         KafkaOffsets(generation, kafka_partition, len(found), min(found), max(found))
         for (generation, kafka_partition), found in sorted(offsets.items())
+    )
+
+
+def offset_totals(ledger: CompletenessLedger, spec: TableSpec) -> OffsetTotals:
+    """Whether every message of Kafka is in the table, once (glue.offset_proof). Costs the same for any table."""
+    series = ledger.offset_series(spec.reference, with_ends=False)
+    return OffsetTotals(
+        kafka_partition_count=len({(each.generation, each.kafka_partition) for each in series}),
+        object_count=sum(each.object_count for each in series),
+        unread_object_count=sum(each.unread_object_count for each in series),
+        missing_count=sum(each.missing_count for each in series),
+        surplus_count=sum(each.surplus_count for each in series),
+        fault_count=sum(each.fault_count for each in series),
     )
 
 

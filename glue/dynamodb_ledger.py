@@ -290,9 +290,9 @@ class DynamoDbLedger:
         item = self._calls.get(_arrival_key(table))
         return table_freshness(self, table, scheme, None if item is None else moment_of(item["last_arrival"]))
 
-    def offset_series(self, table: str) -> list[OffsetSeries]:
-        """As PartitionLedger.offset_series; two look-ups for each Kafka partition."""
-        return self._offsets.series(table)
+    def offset_series(self, table: str, *, with_ends: bool = True) -> list[OffsetSeries]:
+        """As PartitionLedger.offset_series; the ends are two look-ups for each Kafka partition."""
+        return self._offsets.series(table, with_ends=with_ends)
 
     def offset_faults(self, table: str, *, limit: int) -> list[OffsetFault]:
         """As PartitionLedger.offset_faults."""

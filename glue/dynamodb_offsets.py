@@ -26,6 +26,9 @@ from glue.ledger import OffsetFault, OffsetSeries
 from glue.offset_proof import Batch, BatchName
 
 _COUNTS = ("object_count", "unread_object_count", "message_count", "taken_count")
+_SERIES_COUNTS = (
+    "batch_count", "object_count", "unread_object_count", "missing_count", "surplus_count", "fault_count",
+)  # fmt: skip
 _OFFSET_DIGITS, _NUMBER_DIGITS = 20, 10
 _LOOKED_AT = 4  # batches of which nothing is left may stand between two others for a moment
 
@@ -61,23 +64,16 @@ class DynamoDbOffsets:
             if item.get("is_unsettled"):
                 self._settle(table, wanted[key])
 
-    def series(self, table: str) -> list[OffsetSeries]:
+    def series(self, table: str, *, with_ends: bool) -> list[OffsetSeries]:
         """As PartitionLedger.offset_series."""
         found = []
         for item in self._calls.query(f"series#{table}"):
-            generation, kafka_partition = map(int, item["item"].split("#"))
             if not item.get("batch_count"):
                 continue
-            names = (
-                "batch_count",
-                "object_count",
-                "unread_object_count",
-                "missing_count",
-                "surplus_count",
-                "fault_count",
-            )
-            ends = [self._end(table, generation, kafka_partition, is_last=is_last) for is_last in (False, True)]
-            found.append(OffsetSeries(generation, kafka_partition, *(item.get(name, 0) for name in names), *ends))
+            generation, kafka_partition = map(int, item["item"].split("#"))
+            counts = {name: item.get(name, 0) for name in _SERIES_COUNTS}
+            first, last = (None, None) if not with_ends else self._ends(table, generation, kafka_partition)
+            found.append(OffsetSeries(generation, kafka_partition, **counts, first_offset=first, last_offset=last))
         return found
 
     def faults(self, table: str, limit: int) -> list[OffsetFault]:
@@ -172,10 +168,11 @@ class DynamoDbOffsets:
         found = next((item for item in items if not _batch(item).is_gone), None)
         return None if found is None else name._replace(offset=int(found["item"]))
 
-    def _end(self, table: str, generation: int, kafka_partition: int, *, is_last: bool) -> int | None:
+    def _ends(self, table: str, generation: int, kafka_partition: int) -> tuple[int | None, int | None]:
+        """Where the first and the last batch of a Kafka partition begin."""
         name = BatchName(generation, kafka_partition, 0)
-        found = self._next(table, name, "", "~", is_descending=is_last)
-        return None if found is None else found.offset
+        first, last = (self._next(table, name, "", "~", is_descending=is_last) for is_last in (False, True))
+        return first and first.offset, last and last.offset
 
 
 def batch_key(table: str, name: BatchName) -> ItemKey:

@@ -12,6 +12,7 @@ sentence for people, the likeliest first:
     after_newest    the range begins after the newest partition: nothing has come since
     unregistered    objects lie in the range, and the catalogue does not know their partitions
     gap             partitions of the range are not there
+    missing_offsets messages of Kafka are in no object, and the range has no objects or too few partitions
     not_closed      the range reaches into partitions that objects may still come to
     late_folder     records of this time lie in folders of another time, further away than allowed lateness reaches
     bad_timestamp   there are records whose time could not be read; they lie in the folders of 1970-01-01
@@ -27,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from glue.aws_clients import S3Client
-from glue.completeness import FIRST_CREDIBLE, completeness, gaps
+from glue.completeness import FIRST_CREDIBLE, completeness, gaps, offset_totals
 from glue.layout import LakeKey, SkippedKey
 from glue.ledger import PartitionLedger
 from glue.partition_range import PartitionRange
@@ -38,6 +39,7 @@ from glue.table_spec import TableSpec
 # Local time is at most this far from UTC.
 _LARGEST_ZONE = timedelta(hours=14)
 _LATE_SEARCH = timedelta(days=2)
+_FAULTS_LOOKED_AT = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,6 +91,8 @@ def explain_range(
     if missing:
         first_gap = next(gaps(ledger, spec, now, time_range))
         reasons.append(Reason("gap", f"{missing} partitions are not there, the first {first_gap.first}"))
+    if missing or not report.object_count:
+        reasons += _missing_offsets(ledger, spec)
     reasons += [] if is_all_expired else expired
     reasons += _not_closed(ledger, spec, end, now)
     reasons += _late_folders(ledger, spec, time_range, start, end)
@@ -167,6 +171,21 @@ def _not_closed(ledger: PartitionLedger, spec: TableSpec, end: datetime, now: da
     until = "" if complete_until is None else f"; complete until {_shown(complete_until)}"
     detail = f"objects may still come: {spec.allowed_lateness_minutes} minutes of lateness are allowed{until}"
     return [Reason("not_closed", detail)]
+
+
+def _missing_offsets(ledger: PartitionLedger, spec: TableSpec) -> list[Reason]:
+    totals = offset_totals(ledger, spec)
+    if not totals.missing_count:
+        return []
+    first = next((f for f in ledger.offset_faults(spec.reference, limit=_FAULTS_LOOKED_AT) if f.missing_count), None)
+    where = "" if first is None else f", the first in Kafka partition {first.kafka_partition} after {first.offset}"
+    return [
+        Reason(
+            "missing_offsets",
+            f"{totals.missing_count} offsets of Kafka are in no object{where}: data-hist partitions offsets"
+            f" {spec.reference}",
+        )
+    ]
 
 
 def _late_folders(

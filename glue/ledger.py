@@ -295,6 +295,18 @@ class OffsetSeries:
 
 
 @dataclass(frozen=True)
+class OffsetTotals:
+    """The offsets of all Kafka partitions of a table together; members as in OffsetSeries."""
+
+    kafka_partition_count: int = 0
+    object_count: int = 0
+    unread_object_count: int = 0
+    missing_count: int = 0
+    surplus_count: int = 0
+    fault_count: int = 0
+
+
+@dataclass(frozen=True)
 class OffsetFault:
     """A batch whose objects have fewer or more rows than there are offsets up to the next batch."""
 
@@ -419,8 +431,11 @@ class PartitionLedger(Protocol):
         """How fresh and complete a table is, by what is known. Costs the same at any number of partitions."""
         ...
 
-    def offset_series(self, table: str) -> list[OffsetSeries]:
-        """The totals of each Kafka partition, by generation and partition. Costs the same at any number of objects."""
+    def offset_series(self, table: str, *, with_ends: bool = True) -> list[OffsetSeries]:
+        """The totals of each Kafka partition, by generation and partition. Costs the same at any number of objects.
+
+        Without `with_ends` the first and the last offset are left out, which may save look-ups.
+        """
         ...
 
     def offset_faults(self, table: str, *, limit: int) -> list[OffsetFault]:

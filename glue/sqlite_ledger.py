@@ -285,10 +285,10 @@ class SqliteLedger:
         last_arrival = moment_of(row[0]) if row is not None and row[0] is not None else None
         return table_freshness(self, table, scheme, last_arrival)
 
-    def offset_series(self, table: str) -> list[OffsetSeries]:
+    def offset_series(self, table: str, *, with_ends: bool = True) -> list[OffsetSeries]:
         """As PartitionLedger.offset_series."""
         with self._lock:
-            return self._offsets.series(table)
+            return self._offsets.series(table, with_ends=with_ends)
 
     def offset_faults(self, table: str, *, limit: int) -> list[OffsetFault]:
         """As PartitionLedger.offset_faults."""

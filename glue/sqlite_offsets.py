@@ -113,7 +113,7 @@ class SqliteOffsets:
         )
         self._connection.execute(f"DELETE FROM offset_series WHERE {_ONE_SERIES} AND batch_count = 0", series)  # noqa: S608  a constant
 
-    def series(self, table: str) -> list[OffsetSeries]:
+    def series(self, table: str, *, with_ends: bool) -> list[OffsetSeries]:
         """As PartitionLedger.offset_series."""
         rows = self._all(
             "SELECT s.generation, s.kafka_partition, s.batch_count, s.object_count, s.unread_object_count,"
@@ -125,7 +125,7 @@ class SqliteOffsets:
             " FROM offset_series s WHERE s.table_name = ? ORDER BY s.generation, s.kafka_partition",
             (table,),
         )
-        return [OffsetSeries(*row) for row in rows]
+        return [OffsetSeries(*(row if with_ends else row[:-2])) for row in rows]
 
     def faults(self, table: str, limit: int) -> list[OffsetFault]:
         """As PartitionLedger.offset_faults."""

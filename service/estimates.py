@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from glue.ledger import Freshness, KnownObject, LedgerSummary, PartitionRecord
+from glue.ledger import Freshness, KnownObject, LedgerSummary, OffsetSeries, PartitionRecord
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionScheme, PartitionSpec
 from service.model import TableScanEstimate
@@ -38,6 +38,10 @@ class Ledger(Protocol):
         self, table: str, time_range: PartitionRange | None = None, *, limit: int, before: PartitionSpec | None = None
     ) -> list[PartitionRecord]:
         """Some partitions of a range, newest first."""
+        ...
+
+    def offset_series(self, table: str, *, with_ends: bool = True) -> list[OffsetSeries]:
+        """The totals of each Kafka partition."""
         ...
 
     def known_objects(self, table: str, time_range: PartitionRange | None = None) -> Iterator[KnownObject]:

@@ -7,10 +7,11 @@ Times are aware datetimes in UTC; `*_ms` are milliseconds (a duration, or since 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from glue.ledger import OffsetTotals
 from service.errors import QueryFailure, ServiceError
 
 DEFAULT_RETENTION_MINUTES = 1440
@@ -311,6 +312,7 @@ class TableDescription:
     missing_partitions: int = 0
     late_bytes: int = 0
     bad_timestamp_object_count: int = 0
+    offsets: OffsetTotals = field(default_factory=OffsetTotals)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from glue.completeness import by_partition, completeness, kafka_offsets, lateness_histogram, partition_state
+from glue.completeness import (
+    by_partition,
+    completeness,
+    kafka_offsets,
+    lateness_histogram,
+    offset_totals,
+    partition_state,
+)
 from glue.ledger import KnownObject, PartitionRecord
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
@@ -73,6 +80,7 @@ def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDe
         missing_partitions=complete.missing_partitions,
         late_bytes=complete.late_bytes,
         bad_timestamp_object_count=ledger.summary(spec.reference, bad_timestamp_range(spec)).object_count,
+        offsets=offset_totals(ledger, spec),
     )
 
 
