@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from api.budget_plan import budget_plan
 from api.engines import DATABASE, open_engine
 from api.exchange import Exchange
 from api.lake import Clock, Lake, open_lake, utc_now
@@ -33,6 +34,7 @@ from glue.retention_sweep import SweepReport, sweep
 from glue.sweep_schedule import DataSweeper
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
+from service.budgets import Budgets
 from service.engines.failures import failure_from_text
 from service.engines.metered import MeteredEngine
 from service.errors import Blame, QueryFailed
@@ -275,6 +277,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         clock=clock,
         settings=shared.settings,
         query_limits=QueryLimits(settings.max_queries_per_key, settings.max_queries_per_tenant),
+        budgets=Budgets(shared.usage, budget_plan(settings), clock=clock),
         explain=_range_explainer(lake, clock),
         shared_spools=shared.shared_spools,
         slots=shared.slots,

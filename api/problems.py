@@ -243,6 +243,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     service_errors.ResultExpired: 410,
     # the service and what stands behind it
     service_errors.TooManyQueries: 429,
+    service_errors.BudgetExceeded: 429,
     service_errors.EngineUnavailable: 503,
     service_errors.StoreUnavailable: 503,
     service_errors.NoSpaceForResult: 503,

@@ -5,13 +5,14 @@ members absent.
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from api.problems import failure_document, problem_document
+from service.budgets import UsageReport
 from service.model import (
     DryRun,
     ExecutionListing,
@@ -185,3 +186,33 @@ def partition_document(partition: PartitionDescription) -> dict[str, Any]:
 
 def _without_none(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value is not None}
+
+
+def usage_document(report: UsageReport) -> dict[str, Any]:
+    """GET /usage. `to` is the day after the last one, as in every range of the contract."""
+    lines = []
+    for line in report.lines:
+        document: dict[str, Any] = {
+            "day": None if line.day is None else line.day.isoformat(),
+            "tenant": line.tenant,
+            "key_id": line.key_id,
+            "query_count": line.query_count,
+            "scanned_bytes": line.scanned_bytes,
+            "reserved_bytes": line.reserved_bytes,
+            "estimated_cost_usd": line.estimated_cost_usd,
+        }
+        lines.append({name: value for name, value in document.items() if value is not None})
+    document = {
+        "from": report.first.isoformat(),
+        "to": (report.last + timedelta(days=1)).isoformat(),
+        "by": report.grouping.value,
+        "usage": lines,
+    }
+    if report.budget is not None:
+        document["budget"] = {
+            "limit_bytes": report.budget.limit_bytes,
+            "used_bytes": report.budget.used_bytes,
+            "remaining_bytes": max(0, report.budget.limit_bytes - report.budget.used_bytes),
+            "resets_at": timestamp(report.budget.resets_at),
+        }
+    return document

@@ -1,7 +1,7 @@
-"""What the replicas of a service share, or one has for itself: executions, ownership, keys, secrets, slots, spools.
+"""What the replicas of a service share, or one has for itself: executions, ownership, keys, secrets, usage, spools.
 
     DATA_HIST_STORE=sqlite      one replica: SQLite files and a lock file in the data directory
-    DATA_HIST_STORE=dynamodb    any number: three DynamoDB tables, and large spools in S3
+    DATA_HIST_STORE=dynamodb    any number: DynamoDB tables (service.dynamodb_tables), and large spools in S3
 
 A composition root: the only place of the server that makes a DynamoDB client. boto3's own variables and profiles say
 whose account and where (`AWS_ENDPOINT_URL_DYNAMODB` for a stand-in).
@@ -29,6 +29,8 @@ from service.scheduler import SchedulerLimits
 from service.shared_spools import NoSharedSpools, S3SharedSpools, SharedSpools
 from service.signing_secrets import FixedKeyRing, KeyRing, KeyRingFile, load_or_create_secret, secrets_of
 from service.sqlite_executions import SqliteExecutionStore
+from service.sqlite_usage import SqliteUsageStore
+from service.usage import UsageStore
 
 ADOPTIONS_PER_LEASE = 3
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -44,6 +46,7 @@ class Replication:
     ownership: Ownership
     key_ring: KeyRing
     slots: EngineSlots
+    usage: UsageStore
     shared_spools: SharedSpools
     settings: QueryServiceSettings
     close_clients: Callable[[], None]
@@ -62,6 +65,7 @@ def open_replication(data_dir: Path, settings: Settings, *, s3: Any, engine_name
             LocalOwnership(data_dir / "owners"),
             _key_ring(data_dir, settings),
             UnlimitedSlots(),
+            SqliteUsageStore(data_dir / "usage.sqlite"),
             NoSharedSpools(),
             QueryServiceSettings(limits=limits, sweep_interval_seconds=settings.sweep_interval_seconds),
             lambda: None,
@@ -95,10 +99,11 @@ def _shared(
     data_dir: Path, settings: Settings, limits: SchedulerLimits, *, s3: Any, engine_name: str, clock: Clock
 ) -> Replication:
     from service.dynamodb_executions import DynamoDbExecutionStore
+    from service.dynamodb_usage import DynamoDbUsageStore
     from service.leases import LeasedSlots, LeaseOwnership
 
     dynamodb = dynamodb_client()
-    _require_tables(dynamodb, settings.executions_table, settings.leases_table)
+    _require_tables(dynamodb, settings.executions_table, settings.leases_table, settings.usage_table)
     ownership = LeaseOwnership(dynamodb, settings.leases_table, lease_seconds=settings.lease_seconds, clock=clock)
     slots: EngineSlots = UnlimitedSlots()
     if settings.max_concurrent_queries_total is not None:
@@ -109,6 +114,7 @@ def _shared(
         ownership,
         _key_ring(data_dir, settings),
         slots,
+        DynamoDbUsageStore(dynamodb, settings.usage_table),
         S3SharedSpools(s3, sleep=time.sleep),
         QueryServiceSettings(
             limits=limits,

@@ -19,6 +19,7 @@ import uvicorn
 
 from api.app import create_app
 from api.bearer import bearer_tokens
+from api.budget_plan import budget_plan
 from api.composition import World, build_world
 from api.http_protocol import BoundedProtocol
 from api.logs import Log, json_log, route_library_logs
@@ -49,13 +50,14 @@ def open_world(settings: Settings, log: Log, *, patience_seconds: float = 0) -> 
     route_library_logs(log, settings.log_level)
     for sentence in unknown_settings(os.environ):
         log.warning("unknown setting", detail=sentence)
+    bearer_tokens(settings)
+    budget_plan(settings)
     try:
         world = build_world(settings.data_dir, settings, patience_seconds=patience_seconds)
     except DirectoryInUse as error:
         raise SettingsError(str(error)) from error
     try:
         require_safe_address(settings, world)
-        bearer_tokens(settings)
     except SettingsError:
         world.close()
         raise

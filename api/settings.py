@@ -155,6 +155,12 @@ def _bytes_or_none(text: str) -> int | None:
     return _whole_number(0, 2**53 - 1)(text) or None
 
 
+def _dollars_or_none(text: str) -> float | None:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
+        raise ValueError("must be an amount such as 5 or 0.50")
+    return float(text) or None
+
+
 def _number_or_none(maximum: int) -> Callable[[str], int | None]:
     def read(text: str) -> int | None:
         return _whole_number(0, maximum)(text) or None
@@ -217,6 +223,9 @@ class Settings:
     )
     keys_table: str = field(
         default="data-hist-keys", metadata=_about(_table, "DynamoDB table of the API keys (`dynamodb`)")
+    )
+    usage_table: str = field(
+        default="data-hist-usage", metadata=_about(_table, "DynamoDB table of what tenants have used (`dynamodb`)")
     )
     lease_seconds: int = field(
         default=15,
@@ -436,6 +445,26 @@ class Settings:
     max_queries_per_tenant: int | None = field(
         default=None,
         metadata=_about(_number_or_none(100_000), "the same for all keys of a tenant together", shown="0"),
+    )
+    daily_bytes: int | None = field(
+        default=None,
+        metadata=_about(
+            _bytes_or_none, "most bytes the queries of a tenant may read on a day (UTC); 0 is no limit", shown="0"
+        ),
+    )
+    daily_cost_usd: float | None = field(
+        default=None,
+        metadata=_about(
+            _dollars_or_none,
+            "the same in US dollars, at Athena's list price; the smaller of the two counts; 0 is no limit",
+            shown="0",
+        ),
+    )
+    budgets_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            _path, "YAML file with tenants that have a budget of their own ([security.md](security.md))", shown=""
+        ),
     )
     jwt_issuer: str | None = field(
         default=None,

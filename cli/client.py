@@ -26,6 +26,7 @@ PAGE_ROWS = 1000
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _AGAIN_LATER = (429, 503)
+_NOT_TODAY = frozenset({"BudgetExceeded"})  # it asks to wait until midnight
 _TIMEOUT = httpx.Timeout(10.0, read=LONG_POLL_SECONDS + 40.0)
 
 
@@ -151,7 +152,10 @@ class Client:
                 pause *= 2
                 continue
             if response.status_code in _AGAIN_LATER and not is_last:
+                problem = _problem(response)
                 response.close()
+                if problem.code in _NOT_TODAY:
+                    raise problem
                 self._sleep(_retry_after(response, pause))
                 pause *= 2
                 continue

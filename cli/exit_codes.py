@@ -13,6 +13,6 @@ class ExitCode(IntEnum):
     USAGE = 2  # the command, a file or a name is wrong; nothing was done
     PARTLY = 3  # some of it was done: rows were rejected, files or partitions failed
     NOT_REACHABLE = 4  # no service answers at this address, or it is overloaded
-    NOT_ALLOWED = 5  # the service wants another key
+    NOT_ALLOWED = 5  # the service wants another key, or the budget of the day is used up
     INTERNAL = 70  # a defect of data-hist itself (sysexits.h: EX_SOFTWARE)
     INTERRUPTED = 130  # Ctrl-C

@@ -239,7 +239,7 @@ class _Progress:
 def failure_of(problem: ServiceProblem, sql: str | None = None) -> Failure:
     """The end of a command that the service answered with a problem: whose turn it is, and where in the SQL."""
     document = problem.document
-    if problem.status in (401, 403):
+    if problem.status in (401, 403) or problem.code == "BudgetExceeded":
         exit_code = ExitCode.NOT_ALLOWED
     elif problem.status in (429, 502, 503, 504):
         exit_code = ExitCode.NOT_REACHABLE

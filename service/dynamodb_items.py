@@ -113,16 +113,20 @@ class DynamoDbTable:
         *,
         condition: ConditionBase,
         if_absent: Mapping[str, Any] | None = None,
+        added: Mapping[str, int] | None = None,
         has_paths: bool = False,
     ) -> Item:
-        """Sets these attributes (None removes one), and those of `if_absent` where there is none yet; the item as it
-        then is. With `has_paths` a name such as `held.x` is a place in a map. Raises ConditionFailed.
+        """Sets these attributes (None removes one), those of `if_absent` where there is none yet, and adds to the
+        numbers of `added` (none yet is 0); the item as it then is. With `has_paths` a name such as `held.x` is a place
+        in a map. Raises ConditionFailed.
         """
         expression = _Update(has_paths=has_paths)
         for name, value in changes.items():
             expression.change(name, value)
         for name, value in (if_absent or {}).items():
             expression.set_if_absent(name, value)
+        for name, value in (added or {}).items():
+            expression.add(name, value)
         arguments = _told_when_failing(condition)
         answer = self._called(
             self._dynamodb.update_item,
@@ -281,6 +285,7 @@ class _Update:
         self._values: dict[str, Any] = {}
         self._set: list[str] = []
         self._removed: list[str] = []
+        self._added: list[str] = []
 
     def change(self, name: str, value: Any) -> None:
         place = self._place(name)
@@ -293,12 +298,17 @@ class _Update:
         place = self._place(name)
         self._set.append(f"{place} = if_not_exists({place}, {self._value(value)})")
 
+    def add(self, name: str, value: int) -> None:
+        self._added.append(f"{self._place(name)} {self._value(value)}")
+
     def merged_into(self, arguments: dict[str, Any]) -> dict[str, Any]:
         parts = []
         if self._set:
             parts.append("SET " + ", ".join(self._set))
         if self._removed:
             parts.append("REMOVE " + ", ".join(self._removed))
+        if self._added:
+            parts.append("ADD " + ", ".join(self._added))
         values = {**arguments.get("ExpressionAttributeValues", {}), **encoded(self._values)}
         merged = {
             **arguments,

@@ -3,6 +3,7 @@
     executions   query executions, their long texts, their idempotency keys        service.dynamodb_executions
     leases       who is alive, who has which role, which engine slots are taken    service.leases
     keys         API keys                                                          service.dynamodb_keys
+    usage        what tenants have used, by day                                    service.dynamodb_usage
     ledger       what is known of each partition                                   glue.dynamodb_ledger
 
 What a definition is: `glue.dynamodb_table`.
@@ -44,4 +45,13 @@ KEYS = TableDefinition(
     keeps_what_cannot_be_made_again=True,
 )
 
-TABLES = (EXECUTIONS, LEASES, KEYS, LEDGER)
+USAGE = TableDefinition(
+    default_name="data-hist-usage",
+    setting="DATA_HIST_USAGE_TABLE",
+    hash_key=Key("usage_id"),
+    indexes=(IndexDefinition("by_day", Key("day"), Key("tenant")),),
+    has_ttl=True,
+    keeps_what_cannot_be_made_again=True,
+)
+
+TABLES = (EXECUTIONS, LEASES, KEYS, USAGE, LEDGER)

@@ -19,6 +19,7 @@
     + QueryFailed                       query_id, failure (blame: user | engine | service)
     + InvalidPagingToken
     + IdempotencyConflict               query_id
+    + BudgetExceeded                    limit_bytes, used_bytes, estimated_bytes, retry_after_seconds
     + TooManyQueries                    limit, retry_after_seconds
     + EngineUnavailable                 engine, retry_after_seconds
     + StoreUnavailable                  retry_after_seconds
@@ -292,6 +293,24 @@ class TooManyQueries(ServiceError):
     def __init__(self, detail: str, *, limit: int, retry_after_seconds: float) -> None:
         super().__init__(detail)
         self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BudgetExceeded(ServiceError):
+    """The tenant has used up what it may of the day; nothing was stored, nothing was charged. It begins anew after
+    `retry_after_seconds`.
+    """
+
+    title = "The budget of the day is used up"
+    retryable = True
+
+    def __init__(
+        self, detail: str, *, limit_bytes: int, used_bytes: int, estimated_bytes: int, retry_after_seconds: float
+    ) -> None:
+        super().__init__(detail)
+        self.limit_bytes = limit_bytes
+        self.used_bytes = used_bytes
+        self.estimated_bytes = estimated_bytes
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -37,12 +37,14 @@ from uuid import UUID, uuid4
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
 from glue.table_spec import TableSpec
+from service.budgets import Budgets, Grouping, UsageReport
 from service.changes import Changes
 from service.downloads import arrow_chunks, csv_chunks, ndjson_chunks, parquet_chunks
 from service.engine import ByteStream, Engine
 from service.engine_slots import EngineSlots
 from service.errors import (
     Blame,
+    BudgetExceeded,
     EngineUnavailable,
     IdempotencyConflict,
     InvalidRequest,
@@ -166,6 +168,7 @@ class QueryService:
         shared_spools: SharedSpools | None = None,
         slots: EngineSlots | None = None,
         query_limits: QueryLimits | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self._settings = settings or QueryServiceSettings()
         self._planner = planner
@@ -193,6 +196,7 @@ class QueryService:
         )
         self._query_limits = query_limits or QueryLimits()
         self._open_queries = OpenQueries(self._is_unfinished)
+        self._budgets = budgets
         self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
         self._sweeper = RetentionSweeper(
             store,
@@ -240,7 +244,8 @@ class QueryService:
     async def submit(self, request: QueryRequest, caller: Caller) -> QueryExecution:
         """Plans, estimates, stores and queues one query; waits up to `request.wait_seconds` for a terminal state.
 
-        Raises StatementError (and subclasses), InvalidRequest, ScanLimitExceeded, IdempotencyConflict, TooManyQueries.
+        Raises StatementError (and subclasses), InvalidRequest, ScanLimitExceeded, IdempotencyConflict, TooManyQueries,
+        BudgetExceeded.
         """
         execution = await self._in_pool(self._submit, request, caller)
         if request.wait_seconds > 0 and not execution.is_terminal:
@@ -353,6 +358,22 @@ class QueryService:
         spec = self._table_spec(name)
         return await self._in_pool(self._partitions, spec, caller, from_ms, to_ms, limit, paging_token)
 
+    async def usage(
+        self, caller: Caller, *, from_ms: int | None = None, to_ms: int | None = None, grouping: Grouping = Grouping.DAY
+    ) -> UsageReport:
+        """What the caller's tenant (for an operator: every tenant) used on the days that [from, to) touches.
+
+        Raises InvalidRequest (times outside the calendar, days out of order or too many).
+        """
+        first, before = _moment(from_ms, "from"), _moment(to_ms, "to")
+        last = None if before is None else (before - timedelta(milliseconds=1)).date()
+        if self._budgets is None:
+            today = self._clock().date()
+            return UsageReport(today, today, grouping, (), None)
+        return await self._in_pool(
+            self._budgets.report, caller, None if first is None else first.date(), last, grouping
+        )
+
     def _table_spec(self, name: str) -> TableSpec:
         spec = self._tables.get(name.lower())
         if spec is None:
@@ -427,7 +448,7 @@ class QueryService:
         try:
             planned, estimates = self._planned(request, caller)
             stored = self._new_execution(query_id, request, caller, planned, estimates, body_hash)
-            kept = self._inserted(stored)
+            kept = self._charged(stored, estimates)
         except BaseException:
             self._open_queries.give_back(query_id)
             raise
@@ -436,6 +457,20 @@ class QueryService:
             return self._same_query(kept, body_hash)
         self._scheduler.enqueue(caller.tenant, query_id)
         return self._with_position(stored)
+
+    def _charged(self, stored: StoredExecution, estimates: Sequence[TableScanEstimate]) -> StoredExecution:
+        """As _inserted, with the estimate counted against the tenant's budget first."""
+        if self._budgets is None:
+            return self._inserted(stored)
+        estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
+        self._budgets.reserve(stored.execution, estimated_bytes, reads_tables=bool(estimates))
+        kept = None
+        try:
+            kept = self._inserted(stored)
+        finally:
+            if kept is None or kept.query_id != stored.query_id:
+                self._budgets.withdraw(stored.execution)
+        return kept
 
     def _inserted(self, stored: StoredExecution) -> StoredExecution:
         """What the store has now: the new execution, or the one that used its idempotency key before. The new one has a
@@ -587,6 +622,11 @@ class QueryService:
             _check_scan_limit(request, caller, estimated_bytes)
         except ScanLimitExceeded as problem:
             problems.append(problem)
+        if self._budgets is not None and not problems:
+            try:
+                self._budgets.check(caller.tenant, estimated_bytes, reads_tables=bool(estimates))
+            except (BudgetExceeded, ScanLimitExceeded) as problem:
+                problems.append(problem)
         return DryRun(
             is_valid=not problems,
             statement_kind=str(planned.kind),
@@ -672,6 +712,8 @@ class QueryService:
 
     def _ended(self, stored: StoredExecution) -> None:
         self._open_queries.give_back(stored.query_id)
+        if self._budgets is not None:
+            self._budgets.settle(stored)
         self._remember_ending(stored)
         self._changes.notify(stored.query_id)
         if stored.execution.has_result and stored.execution.expires_at is not None:
@@ -904,6 +946,8 @@ class QueryService:
                     self._sweeper.sweep_local()
                     if self._ownership.has_role("sweeper"):
                         self._sweeper.sweep()
+                        if self._budgets is not None:
+                            self._budgets.settle_forgotten(self._store.get)
                     next_sweep = time.monotonic() + self._settings.sweep_interval_seconds
                 if not self._is_draining:
                     self._scheduler.adopt_abandoned()
@@ -922,6 +966,8 @@ class QueryService:
         self._spools.close()
         self._ownership.release()
         self._store.close()
+        if self._budgets is not None:
+            self._budgets.close()
 
 
 def _planned_statistics(estimates: Sequence[TableScanEstimate]) -> Statistics:

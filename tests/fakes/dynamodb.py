@@ -1,12 +1,14 @@
 """Stands before a boto3 client of DynamoDB: checks what moto does not check, and makes faults that moto does not make.
 
-Writes may be sent twice (boto3 does so when an answer is lost), calls may be refused, indexes may lag.
+Writes may be sent twice (boto3 does so when an answer is lost), calls may be refused, indexes may lag. Writes come one
+after the other, as those of one item do in DynamoDB; moto looks at a condition and writes in two steps.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from threading import RLock
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,6 +21,7 @@ READ_LIMIT = 100
 READS = frozenset({"get_item", "batch_get_item", "query", "scan"})
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items"})
 
+_WRITING = RLock()
 Refusal = Callable[[str, Mapping[str, Any]], Exception | None]
 
 
@@ -59,12 +62,14 @@ class FaultyDynamoDb:
                 assert 0 < len(wanted["Keys"]) <= READ_LIMIT, f"{len(wanted['Keys'])} keys in one read"
             if name == "query":
                 return self._queried(method, arguments)
-            if name in WRITES:
-                _check_keys(arguments)
-                _check_transaction(arguments)
+            if name not in WRITES:
+                return method(**arguments)
+            _check_keys(arguments)
+            _check_transaction(arguments)
+            with _WRITING:
                 if self._sends_twice:
                     self._lost(method, arguments)
-            answer = method(**arguments)
+                answer = method(**arguments)
             if "Attributes" in answer:
                 check_item(answer["Attributes"])
             return answer
@@ -122,6 +127,7 @@ def check_item(item: Mapping[str, Any]) -> None:
         "item_id",
         "lease_id",
         "key_id",
+        "usage_id",
         "tenant_key",
         "newest",
         "tenant_status",

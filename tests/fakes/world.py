@@ -9,6 +9,7 @@ from pathlib import Path
 
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
+from service.budgets import BudgetPlan, Budgets
 from service.engine import Engine
 from service.engines.athena import AthenaEngine, WorkGroup
 from service.errors import InvalidQuerySyntax
@@ -21,6 +22,7 @@ from service.signing_secrets import FixedKeyRing
 from service.spool import Spools
 from service.sql.plan import PlannedStatement, PlannedTable, TimeRange
 from service.sqlite_executions import SqliteExecutionStore
+from service.sqlite_usage import SqliteUsageStore
 from service.tokens import TokenSigner
 from tests.fakes.aws import FakeAthena, FakeS3
 
@@ -65,6 +67,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     planner: FakePlanner = field(default_factory=FakePlanner)
     query_limits: QueryLimits | None = None
+    plan: BudgetPlan = field(default_factory=BudgetPlan)
 
     def __post_init__(self) -> None:
         self.s3 = FakeS3()
@@ -81,6 +84,10 @@ class World:
             slowest_poll_seconds=0.02,
         )
 
+    def budgets(self) -> Budgets:
+        """A new process's budgets over the same storage."""
+        return Budgets(SqliteUsageStore(self.folder / "usage.sqlite"), self.plan, clock=self.clock)
+
     def service(self, engine: Engine | None = None) -> QueryService:
         """A new process's service over the same storage."""
         return QueryService(
@@ -95,6 +102,7 @@ class World:
             clock=self.clock,
             settings=QueryServiceSettings(limits=self.limits, adoption_interval_seconds=0.05),
             query_limits=self.query_limits,
+            budgets=self.budgets(),
         )
 
     def close(self) -> None:

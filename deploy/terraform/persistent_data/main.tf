@@ -48,6 +48,19 @@ locals {
       indexes  = {}
     }
 
+    usage = {
+      setting  = "DATA_HIST_USAGE_TABLE"
+      hash_key = { name = "usage_id", type = "S" }
+      has_ttl  = true
+      indexes = {
+        by_day = {
+          hash_key  = { name = "day", type = "S" }
+          range_key = { name = "tenant", type = "S" }
+          included  = []
+        }
+      }
+    }
+
     ledger = {
       setting   = "DATA_HIST_LEDGER_TABLE"
       hash_key  = { name = "collection", type = "S" }

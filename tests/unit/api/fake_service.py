@@ -9,10 +9,11 @@ import asyncio
 import dataclasses
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import orjson
 
+from service.budgets import BudgetState, Grouping, UsageLine, UsageReport
 from service.errors import (
     Blame,
     ColumnNotFound,
@@ -214,6 +215,12 @@ class FakeQueryService(QueryService):
                     raise OSError("the spool is gone")
         finally:
             self.open_downloads -= 1
+
+    async def usage(self, caller: Caller, *, from_ms: int | None, to_ms: int | None, grouping: Grouping) -> UsageReport:
+        self.asked_usage = (from_ms, to_ms, grouping)
+        day = date(2026, 11, 22)
+        line = UsageLine(3, 1000, 5, day=day, tenant=caller.tenant, key_id="key-a")
+        return UsageReport(day, day, grouping, (line,), BudgetState(2000, 1005, NOW + timedelta(hours=14)))
 
     async def tables(self, caller: Caller) -> Sequence[TableDescription]:
         return (await self.table("events", caller),)

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from cli.client import Client, NotReachable, ServiceProblem
+from cli.exit_codes import ExitCode
+from cli.query import failure_of
 
 Answer = httpx.Response | Exception
 
@@ -65,6 +67,16 @@ def test_a_wait_the_service_asks_for_has_a_limit_and_so_have_the_attempts() -> N
         client.submit("SELECT 1")
     assert (raised.value.status, raised.value.code) == (429, "TooManyQueries")
     assert service.pauses == [30.0] * 5
+
+
+def test_a_budget_that_is_used_up_is_told_at_once() -> None:
+    problem = {"code": "BudgetExceeded", "detail": "the budget of the day is 10 bytes"}
+    service = Service(httpx.Response(429, headers={"Retry-After": "40000"}, json=problem))
+    with service.client() as client, pytest.raises(ServiceProblem, match="budget") as raised:
+        client.submit("SELECT 1")
+    assert raised.value.code == "BudgetExceeded"
+    assert service.pauses == []
+    assert failure_of(raised.value).exit_code == ExitCode.NOT_ALLOWED
 
 
 def test_waiting_ends_with_the_first_terminal_state() -> None:
