@@ -11,6 +11,7 @@ import io
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError, ResponseStreamingError
@@ -61,9 +62,15 @@ class FakeS3:
         etag = hashlib.sha256(whole).hexdigest()
         if IfMatch not in (None, etag):
             raise client_error("GetObject", "PreconditionFailed", "At least one of the pre-conditions did not hold")
-        data = whole if Range is None else whole[int(Range.removeprefix("bytes=").removesuffix("-")) :]
+        start, end = _range(Range, len(whole))
+        data = whole[start:end]
         body = CutBody(data, self.cut_after_bytes.pop(0)) if self.cut_after_bytes else io.BytesIO(data)
-        return {"Body": body, "ETag": etag, "ContentLength": len(data)}
+        answer: dict[str, Any] = {"Body": body, "ETag": etag, "ContentLength": len(data)}
+        return answer if Range is None else {**answer, "ContentRange": f"bytes {start}-{end - 1}/{len(whole)}"}
+
+    def upload_file(self, name: str, bucket: str, key: str) -> None:
+        self.on_call("UploadFile")
+        self.objects[bucket, key] = Path(name).read_bytes()
 
     def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:
@@ -73,6 +80,14 @@ class FakeS3:
     def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         self.objects.pop((Bucket, Key), None)
         return {}
+
+
+def _range(text: str | None, size: int) -> tuple[int, int]:
+    """First byte and the byte after the last of `bytes=2-5`, `bytes=2-` or `bytes=-3`."""
+    first, _, last = (text or "bytes=0-").removeprefix("bytes=").partition("-")
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
 
 
 def athena_csv(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> bytes:
