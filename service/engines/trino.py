@@ -99,6 +99,7 @@ class _Run:
     status: QueryStatus = QueryStatus.QUEUED
     pages: Iterator[Sequence[Sequence[Any]]] = field(default_factory=lambda: iter(()))
     is_read: bool = False
+    ended: EngineExecution | None = None
     is_stop_requested: bool = False
     failing_since: float | None = None
 
@@ -183,14 +184,16 @@ class TrinoEngine:
             if self._is_closed.is_set():
                 self._abandon(run)
                 raise EngineClosed
-            status = run.status
-            ended = self._step(run)
-            if ended is not None:
+            try:
+                told_at = self._stepped(run, told_at, on_change)
+            except (EngineUnavailable, EngineBusy, EngineExecutionLost):
+                raise
+            except BaseException:  # whoever waited has gone, or we are at fault: nobody else can fetch its rows
+                self._abandon(run)
+                raise
+            if run.ended is not None:
                 self._forget(run)
-                return ended
-            if run.status is not status or self._monotonic() - told_at >= self._progress_seconds:
-                told_at = self._monotonic()
-                on_change(EngineExecution(engine_id, run.status, run.statistics, result_location=run.location))
+                return run.ended
 
     def stop(self, engine_id: str) -> None:
         """As Engine.stop; also of what another process waits for."""
@@ -240,6 +243,16 @@ class TrinoEngine:
         self._is_closed.set()
 
     # --- waiting ------------------------------------------------------------------------------------------------
+
+    def _stepped(self, run: _Run, told_at: float, on_change: Callable[[EngineExecution], None]) -> float:
+        """Takes one step, and tells of it when the status changed or the last time was long ago; when it told."""
+        status = run.status
+        run.ended = self._step(run)
+        now = self._monotonic()
+        if run.ended is not None or (run.status is status and now - told_at < self._progress_seconds):
+            return told_at
+        on_change(EngineExecution(run.engine_id, run.status, run.statistics, result_location=run.location))
+        return now
 
     def _step(self, run: _Run) -> EngineExecution | None:
         """One step of an execution: rows are written, or it is finished, or Trino is asked; its end, if this was it."""

@@ -13,6 +13,7 @@ Rows come as the protocol has them, in the answers themselves or in segments (sp
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +71,8 @@ class TrinoUnauthorized(TrinoTrouble):
 class TrinoServer:
     """Where Trino is and as whom to speak to it. `password_file` and `token_file` are read anew for each statement.
 
-    `url` is http(s)://host[:port]; secrets go over https only. `ca_file` has the certificates to trust, beside the
-    system's when None.
+    `url` is http(s)://host[:port]; secrets go over https only. `ca_file` has the certificates to trust, in place of
+    those that `requests` trusts.
     """
 
     url: str
@@ -106,7 +107,11 @@ class TrinoServer:
         )
         host = parts.hostname or ""
         http_session = TrinoRequest.http.Session()
-        http_session.verify = True if self.ca_file is None else str(self.ca_file)
+        if self.ca_file is not None:
+            http_session.verify = str(self.ca_file)
+            # else requests would take REQUESTS_CA_BUNDLE from the environment in its place
+            http_session.trust_env = False
+            http_session.proxies = TrinoRequest.http.utils.get_environ_proxies(self.url)
         return TrinoRequest(
             host=f"[{host}]" if ":" in host else host,
             port=parts.port or (443 if parts.scheme == "https" else 8080),
@@ -195,7 +200,7 @@ class TrinoStatement:
             return
         for told in data["segments"]:
             segment = self._segment(told)
-            rows = _told(lambda: orjson.loads(segment.data))  # noqa: B023 - called at once
+            rows = _told(lambda: _parsed(segment.data))  # noqa: B023 - called at once
             yield rows
             if isinstance(segment, SpooledSegment):
                 segment.acknowledge()
@@ -210,7 +215,7 @@ class TrinoStatement:
         response = _told(call)
         _check_status(response)
         try:
-            told = orjson.loads(response.content)
+            told = _parsed(response.content)
             answer = TrinoAnswer(
                 id=told["id"],
                 next_uri=told.get("nextUri"),
@@ -236,6 +241,14 @@ def _deleted(request: TrinoRequest, uri: str) -> None:
     response = _told(lambda: request.delete(uri))
     if response.status_code not in _GONE:
         _check_status(response)
+
+
+def _parsed(data: bytes) -> Any:
+    """JSON. Raises ValueError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)  # half a surrogate pair, which the quick reader refuses
 
 
 def _told(call: Any) -> Any:

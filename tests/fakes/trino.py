@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -188,14 +189,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # told more than was sent: the connection breaks
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet: clients that hang up or do not trust us are what the tests are about."""
+
+
 @contextmanager
-def trino_server() -> Iterator[FakeTrino]:
-    """A coordinator on a free loopback port."""
+def trino_server(tls: tuple[Path, Path] | None = None) -> Iterator[FakeTrino]:
+    """A coordinator on a free loopback port; over https with a certificate and its key."""
     trino = FakeTrino()
     handler = type("Handler", (_Handler,), {"trino": trino})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    trino.base_url = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    trino.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -585,6 +585,30 @@ def test_an_engine_that_stays_away_fails_the_query_honestly(world: World, serve:
     assert "AWS does not answer" in execution.error.detail
 
 
+def test_a_query_that_is_given_up_does_not_run_on(world: World, serve: Serve) -> None:
+    world.limits = SchedulerLimits(engine_patience_seconds=0.1, first_pause_seconds=0.01, longest_pause_seconds=0.02)
+    world.athena.default = Answer()
+    engine = world.engine()
+    engine._poller._patience_seconds = 0.01
+
+    def unreachable(operation: str) -> None:
+        if operation != "StopQueryExecution" and world.athena.runs:
+            raise client_error(operation, "InternalServerException", "try later")
+
+    world.athena.on_call = unreachable
+
+    async def main() -> Any:
+        service = world.service(engine)
+        await service.start()
+        try:
+            return await service.submit(QueryRequest("SELECT 1", wait_seconds=20), ALICE)
+        finally:
+            await service.close()
+
+    assert asyncio.run(main()).status is QueryStatus.FAILED
+    assert [run.is_stopped for run in world.athena.runs.values()] == [True]
+
+
 def test_a_retryable_failure_is_tried_once_more(world: World, serve: Serve) -> None:
     error = {"ErrorCategory": 1, "ErrorType": 200, "Retryable": True}
     world.athena.default = answer(reason="INTERNAL: a node went away", error=error)

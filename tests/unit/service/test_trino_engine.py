@@ -9,11 +9,17 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from embedded.s3 import S3
 from service.engine import EngineBusy, EngineExecution, EngineExecutionLost, StartContext
@@ -242,6 +248,38 @@ def test_wrong_credentials_are_the_operators(setting: Setting) -> None:
     assert "ldap" not in unavailable.value.detail
 
 
+def test_trino_is_trusted_by_the_certificates_that_are_named(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    with trino_server(tls=(certificate, key)) as trino:
+        trusting = Setting(trino, tmp_path).another(server={"ca_file": certificate})
+        trusting.start("SELECT 1", token="1")
+        with pytest.raises(EngineUnavailable):
+            Setting(trino, tmp_path).another().start("SELECT 1", token="1")
+    assert [statement.sql for statement in trino.statements.values()] == ["SELECT 1"]
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "trino.test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
+
+
 # --- errors of the statement -----------------------------------------------------------------------------------------
 
 
@@ -416,6 +454,21 @@ def test_a_segment_that_is_gone_fails_the_query_for_a_second_try(setting: Settin
     assert ended.failure is not None
     assert (ended.failure.blame, ended.failure.retryable) == (Blame.ENGINE, True)
     assert setting.objects() == []
+
+
+def test_whoever_waited_and_is_gone_leaves_nothing_running(setting: Setting) -> None:
+    def lost(execution: EngineExecution) -> None:
+        raise RuntimeError("another replica has it")
+
+    engine_id = setting.engine.start("SELECT held", token=TOKEN)
+    with pytest.raises(RuntimeError):
+        setting.engine.wait(engine_id, lost)
+    assert setting.trino.statements[engine_id].is_cancelled
+
+
+def test_half_a_character_becomes_a_question_mark(setting: Setting) -> None:
+    ended = setting.wait(setting.start({"columns": [VARCHAR], "data": [["a\ud800b"], ["é"]]}))
+    assert setting.text(ended).splitlines() == ['"n"', '"a?b"', '"é"']
 
 
 @pytest.mark.parametrize(
