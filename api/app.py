@@ -35,7 +35,7 @@ from api.auth import Gate, Keys, security_map
 from api.bearer import BearerTokens
 from api.contract import load_contract
 from api.documentation import Documentation, Pages, add_pages, swagger_ui_options
-from api.edge import Edge, Recorder
+from api.edge import Edge, Recorder, routes_of
 from api.logs import Log, json_log
 from api.metrics import Reading, Readings, RequestMetrics, exposition
 from api.operation import Application, OperationsMiddleware
@@ -43,6 +43,7 @@ from api.peers import TrustedPeers
 from api.problem_types import problem_pages
 from api.rate_limits import RateLimits
 from api.settings import Settings
+from service.audit import AuditTrail
 from service.queries import QueryService
 
 
@@ -52,6 +53,7 @@ def create_app(
     service: QueryService,
     keys: Keys | None = None,
     bearer: BearerTokens | None = None,
+    audit: AuditTrail | None = None,
     log: Log | None = None,
     registry: CollectorRegistry | None = None,
     readings: Callable[[], Iterable[Reading]] | None = None,
@@ -75,6 +77,7 @@ def create_app(
         scrape=partial(exposition, registry),
         stopping=stopping or asyncio.Event(),
         rate_limits=RateLimits(settings.rate_limit),
+        audit=audit,
     )
 
     @asynccontextmanager
@@ -88,6 +91,7 @@ def create_app(
             if close is not None:
                 await asyncio.to_thread(close)
 
+    contract = load_contract("v0")
     edge = partial(
         Edge,
         log=log,
@@ -95,6 +99,7 @@ def create_app(
         has_access_log=settings.access_log,
         record=record,
         peers=TrustedPeers(settings.trusted_peers),
+        routes=routes_of(contract),
     )
     gate = Gate(
         keys,
@@ -102,7 +107,6 @@ def create_app(
         has_gateway=bool(settings.trusted_peers),
         maximum_scan_bytes=settings.max_bytes_scanned,
     )
-    contract = load_contract("v0")
     app = AsyncApp(
         "api",
         lifespan=lifespan,

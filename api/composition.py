@@ -34,6 +34,7 @@ from glue.retention_sweep import SweepReport, sweep
 from glue.sweep_schedule import DataSweeper
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
+from service.audit import AuditTrail, CallOrigin
 from service.budgets import Budgets
 from service.engines.failures import failure_from_text
 from service.engines.metered import MeteredEngine
@@ -51,6 +52,7 @@ from service.tables import table_description
 from service.tokens import TokenSigner
 
 EVENTS_TABLE = "events"
+DATA_ROUTE = "/data_hist/"
 _LOG = logging.getLogger(__name__)
 _ANY_TIME = TimeRange()
 
@@ -67,6 +69,7 @@ class World:
     store: ExecutionStore
     query_service: QueryService
     request_events: RequestEvents | None
+    audit: AuditTrail | None
     watch: FolderWatch | None
     data_sweeper: DataSweeper | None
     settings: Settings
@@ -101,7 +104,18 @@ class World:
 
     def record(self, exchange: Exchange, duration_seconds: float) -> None:
         """One answered request as an event of the lake. Probes and scrapes are left out: they would drown the rest."""
-        if self.request_events is None or not exchange.route.startswith("/v0/data_hist/"):
+        if self.request_events is None or DATA_ROUTE not in exchange.route:
+            return
+        client, status = exchange.origin.client, exchange.status or 0
+        if self.audit is not None and status in (401, 403):
+            self.audit.access_refused(
+                CallOrigin(exchange.request_id, client),
+                code=exchange.code,
+                status=status,
+                route=exchange.route,
+                key_id=exchange.key_id,
+            )
+        if self.settings.request_events != "on":
             return
         payload: dict[str, Any] = {
             "method": exchange.method,
@@ -109,12 +123,13 @@ class World:
             "status": exchange.status,
             "duration_ms": round(duration_seconds * 1000, 3),
             "request_id": exchange.request_id,
+            "client": client,
             "tenant": exchange.tenant,
             "key_id": exchange.key_id,
             "query_id": exchange.query_id,
             "code": exchange.code,
             "sent_bytes": exchange.sent_bytes,
-            "level": "ERROR" if (exchange.status or 0) >= 500 else "INFO",
+            "level": "ERROR" if status >= 500 else "INFO",
         }
         self.request_events.record("request", {name: value for name, value in payload.items() if value is not None})
 
@@ -265,6 +280,12 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
     engine = MeteredEngine(opened.engine)
     keys = ApiKeys(open_key_store(data_dir, settings), clock=clock)
     shared = open_replication(data_dir, settings, s3=lake.s3, engine_name=engine.name, clock=clock)
+    request_events = audit = None
+    if settings.request_events != "off":
+        sink = LakeEventSink(lake.s3, lake.glue, lake.ledger, lake.tables[EVENTS_TABLE], clock=clock)
+        request_events = RequestEvents(sink, clock=clock)
+        request_events.start()
+        audit = AuditTrail(request_events, clock=clock)
     query_service = QueryService(
         planner=DescribingPlanner(lake.tables, lake.glue, clock),
         ledger=lake.ledger,
@@ -277,16 +298,12 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         clock=clock,
         settings=shared.settings,
         query_limits=QueryLimits(settings.max_queries_per_key, settings.max_queries_per_tenant),
+        on_ended=None if audit is None else audit.query_ended,
         budgets=Budgets(shared.usage, budget_plan(settings), clock=clock),
         explain=_range_explainer(lake, clock),
         shared_spools=shared.shared_spools,
         slots=shared.slots,
     )
-    request_events = None
-    if settings.request_events:
-        sink = LakeEventSink(lake.s3, lake.glue, lake.ledger, lake.tables[EVENTS_TABLE], clock=clock)
-        request_events = RequestEvents(sink, clock=clock)
-        request_events.start()
     watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
     data_sweeper = None if settings.data_retention == "off" else _data_sweeper(lake, settings, clock)
 
@@ -303,6 +320,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         shared.store,
         query_service,
         request_events,
+        audit,
         watch,
         data_sweeper,
         settings,

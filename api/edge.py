@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from connexion.middleware.abstract import ROUTING_CONTEXT
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from api.exchange import Exchange, begin_exchange
+from api.exchange import UNMATCHED, Exchange, begin_exchange
 from api.logs import Log
 from api.metrics import RequestMetrics
 from api.peers import TrustedPeers
@@ -28,10 +30,25 @@ CLIENT_LEFT = 499  # nginx's number for it: never sent, only logged and counted
 Recorder = Callable[[Exchange, float], None]
 
 
+def routes_of(contract: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """What Edge takes as `routes`."""
+    return {
+        (first_step(path), operation["operationId"]): path
+        for path, operations in contract["paths"].items()
+        for operation in operations.values()
+    }
+
+
+def first_step(path: str) -> str:
+    """`v0` of /v0/data_hist/query."""
+    return path.lstrip("/").partition("/")[0]
+
+
 class Edge:
     """ASGI middleware. `record` is told each finished exchange and its duration in seconds (request events).
 
-    `peers` are those that may say where a request came from.
+    `peers` are those that may say where a request came from. `routes`: (first step of the path, operationId) -> path
+    template, for requests that are refused before their operation is reached.
     """
 
     def __init__(
@@ -43,6 +60,7 @@ class Edge:
         has_access_log: bool = True,
         record: Recorder | None = None,
         peers: TrustedPeers | None = None,
+        routes: Mapping[tuple[str, str], str] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = app
@@ -51,6 +69,7 @@ class Edge:
         self._has_access_log = has_access_log
         self._record = record
         self._peers = peers or TrustedPeers()
+        self._routes = routes or {}
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +97,8 @@ class Edge:
                 await self._serve(exchange, scope, receive, observed_send)
         finally:
             self._metrics.in_flight.dec()
+            if exchange.route == UNMATCHED:
+                exchange.route = self._route_of(scope)
             self._finish(exchange, self._clock() - started)
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +119,11 @@ class Edge:
             if exchange.code == "InternalError":
                 self._log.error("request failed", exc_info=error, route=exchange.route)
             await response(scope, receive, send)
+
+    def _route_of(self, scope: Scope) -> str:
+        """The path template of a request that was routed, and refused before its operation said so itself."""
+        operation_id = scope["extensions"].get(ROUTING_CONTEXT, {}).get("operation_id")
+        return self._routes.get((first_step(scope["path"]), operation_id), UNMATCHED)
 
     def _finish(self, exchange: Exchange, duration_seconds: float) -> None:
         status = exchange.status or CLIENT_LEFT

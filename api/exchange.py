@@ -52,6 +52,7 @@ def begin_exchange(scope: Scope) -> Exchange:
             break
     exchange = Exchange(request_id=request_id or uuid.uuid4().hex, method=scope["method"], path=scope["path"])
     scope[SCOPE_KEY] = exchange
+    scope.setdefault("extensions", {})  # what inner layers put there is seen here, though they copy the scope
     return exchange
 
 

@@ -35,6 +35,7 @@ from api.exchange import Exchange, exchange_of
 from api.json_body import parse_json, pointer_step, read_body, refuse_nul, require_json
 from api.problems import FieldError, RequestInvalid, ServiceStopping
 from api.rate_limits import RateLimits
+from service.audit import AuditTrail, CallOrigin
 from service.errors import ScopeMissing
 from service.model import Caller
 from service.queries import QueryService
@@ -55,6 +56,7 @@ class Application:
     scrape: Callable[[], bytes]
     stopping: asyncio.Event
     rate_limits: RateLimits
+    audit: AuditTrail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class Call:
     exchange: Exchange
     scope: Scope
     receive: Receive
+
+    @property
+    def origin(self) -> CallOrigin:
+        """Where the call came from, for the audit trail."""
+        return CallOrigin(self.exchange.request_id, self.exchange.origin.client)
 
     @property
     def service(self) -> QueryService:

@@ -71,6 +71,7 @@ def application_of(world: World, log: Log, stopping: asyncio.Event | None = None
         service=world.query_service,
         keys=world.keys,
         bearer=bearer_tokens(world.settings),
+        audit=world.audit,
         log=log,
         readings=world.readings,
         record=world.record if world.request_events is not None else None,

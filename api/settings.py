@@ -360,10 +360,12 @@ class Settings:
     sweep_interval_seconds: int = field(
         default=60, metadata=_about(_whole_number(1, 86_400), "how often results past their retention are deleted")
     )
-    request_events: bool = field(
-        default=True,
+    request_events: str = field(
+        default="on",
         metadata=_about(
-            _switch, "write the service's own requests to the lake, as events of service `data-hist`", shown="on"
+            _one_of("on", "audit", "off"),
+            "what the service writes of itself to the lake, as events of service `data-hist`: `on` requests and the"
+            " audit trail, `audit` the trail alone, `off` nothing",
         ),
     )
     watch: str = field(

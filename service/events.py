@@ -1,5 +1,5 @@
-"""The service's own request events, in the v0 envelope, written to the lake it serves: servicename `data-hist`,
-customer 1.
+"""The service's own events (requests, the audit trail), in the v0 envelope, written to the lake it serves: servicename
+`data-hist`, customer 1 or the one whom an event concerns (service.audit).
 
     record -> buffer (bounded) -> one object per minute of creation -> partition registered, ledger told
 
@@ -130,9 +130,16 @@ class RequestEvents:
         self._thread = threading.Thread(target=self._run, name="request-events", daemon=True)
         self._thread.start()
 
-    def record(self, event_type: str, payload: Mapping[str, Any], *, tags: Mapping[str, str] | None = None) -> None:
+    def record(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        *,
+        customer: int = OPERATOR_CUSTOMER,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Takes an event that happens now. Never blocks on the lake, never raises."""
-        event = ServiceEvent(event_type, self._clock(), payload, tags=tags or {})
+        event = ServiceEvent(event_type, self._clock(), payload, customer, tags or {})
         with self._changed:
             if len(self._buffer) >= self._maximum_buffered:
                 self._dropped_count += 1

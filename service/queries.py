@@ -169,6 +169,7 @@ class QueryService:
         slots: EngineSlots | None = None,
         query_limits: QueryLimits | None = None,
         budgets: Budgets | None = None,
+        on_ended: Callable[[StoredExecution], None] | None = None,
     ) -> None:
         self._settings = settings or QueryServiceSettings()
         self._planner = planner
@@ -197,6 +198,7 @@ class QueryService:
         self._query_limits = query_limits or QueryLimits()
         self._open_queries = OpenQueries(self._is_unfinished)
         self._budgets = budgets
+        self._on_ended = on_ended
         self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
         self._sweeper = RetentionSweeper(
             store,
@@ -714,6 +716,8 @@ class QueryService:
         self._open_queries.give_back(stored.query_id)
         if self._budgets is not None:
             self._budgets.settle(stored)
+        if self._on_ended is not None:
+            self._on_ended(stored)
         self._remember_ending(stored)
         self._changes.notify(stored.query_id)
         if stored.execution.has_result and stored.execution.expires_at is not None:

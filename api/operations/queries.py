@@ -17,13 +17,23 @@ from api.rendering import (
     ready_json,
 )
 from api.times import milliseconds
+from service.errors import ServiceError
 from service.model import QueryExecution, QueryRequest, QueryStatus
 
 
 async def submit(call: Call, *, idempotency_key: str | None, body: dict[str, Any]) -> Response:
     """POST /query: accepts a query; with `wait_seconds` the answer may be its end already."""
-    execution = await call.service.submit(_request(body, idempotency_key), call.caller)
+    request = _request(body, idempotency_key)
+    audit = call.application.audit
+    try:
+        execution = await call.service.submit(request, call.caller)
+    except ServiceError as error:
+        if audit is not None:
+            audit.query_refused(request, call.caller, call.origin, error.code)
+        raise
     call.exchange.query_id = execution.query_id
+    if audit is not None:
+        audit.query_allowed(request, call.caller, call.origin, execution)
     execution = await _awaited(call, execution, int(body["wait_seconds"]))
     raise_if_user_at_fault(execution)
     return json_response(execution_document(execution))
@@ -47,6 +57,8 @@ async def next_page(call: Call, *, body: dict[str, Any]) -> Response:
         paging_token=body.get("paging_token"),
         results_per_page=int(body["results_per_page"]),
     )
+    if call.application.audit is not None and "paging_token" not in body:
+        call.application.audit.result_read(query_id, call.caller, call.origin, how="pages")
     return ready_json(page.body)
 
 

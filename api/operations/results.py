@@ -14,7 +14,10 @@ async def download(call: Call, *, query_id: str, format: str | None) -> Response
     """GET /download/{query_id}: streams; what the stream holds is let go when the client leaves."""
     call.exchange.query_id = query_id
     wanted = download_format(format, call.header(b"accept"))
-    return DownloadResponse(await call.service.download(query_id, call.caller, wanted))
+    found = await call.service.download(query_id, call.caller, wanted)
+    if call.application.audit is not None:
+        call.application.audit.result_read(query_id, call.caller, call.origin, how="download", file_format=wanted.value)
+    return DownloadResponse(found)
 
 
 class DownloadResponse(StreamingResponse):

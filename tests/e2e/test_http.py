@@ -544,7 +544,7 @@ def test_the_service_writes_its_own_requests_to_the_lake(start_server: Callable[
     successor = start_server(server.data_dir)
     rows = successor.rows("SELECT customerid, data FROM events WHERE servicename = 'data-hist'")
     events = [json.loads(row["data"]) for row in rows]
-    submitted = [event for event in events if event["route"] == "/v0/data_hist/query"]
+    submitted = [event for event in events if event.get("route") == "/v0/data_hist/query"]
     assert {row["customerid"] for row in rows} == {1}
     assert [(event["event_type"], event["status"], event["tenant"]) for event in submitted] == [
         ("request", 200, "operator")

@@ -27,7 +27,7 @@ from service.model import OPERATOR, QueryRequest
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    built = build_world(tmp_path / "data", Settings(data_dir=tmp_path / "data", request_events=False))
+    built = build_world(tmp_path / "data", Settings(data_dir=tmp_path / "data", request_events="off"))
     yield built
     asyncio.run(built.query_service.close())
     built.close()
@@ -108,7 +108,7 @@ def test_data_past_its_retention_leaves_by_itself_when_it_shall(tmp_path: Path, 
     (folder / "1.gz").write_bytes(b"0123456789")
     with open_lake(data_dir) as lake:
         register_lake(lake.glue, lake.s3, lake.ledger, lake.tables["events"])
-    settings = Settings(data_dir=data_dir, request_events=False, watch="off", data_retention=setting)
+    settings = Settings(data_dir=data_dir, request_events="off", watch="off", data_retention=setting)
     world = build_world(data_dir, settings, clock=lambda: datetime.now(UTC) + timedelta(days=400))
     sweeper = world.data_sweeper
     assert (sweeper is None) is (setting == "off")
