@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from api.settings import Settings
 from embedded.glue import Glue
 from embedded.s3 import S3
 from glue.bootstrap import ensure_buckets, ensure_catalogue
+from glue.crawl_run import run_crawler
 from glue.ledger import PartitionLedger
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import TableSpec, load_table_specs
@@ -70,7 +72,7 @@ def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock 
             is_embedded=False,
         )
     s3 = S3(data_dir / "s3", clock=clock)
-    glue = Glue(data_dir / "catalogue.sqlite", clock=clock)
+    glue = Glue(data_dir / "catalogue.sqlite", clock=clock, crawl=partial(run_crawler, s3, clock))
     results_bucket = settings.output_location.removeprefix("s3://").partition("/")[0]
     ensure_buckets(s3, sorted({settings.lake_bucket, results_bucket}))
     ensure_catalogue(glue, tables.values())

@@ -617,6 +617,7 @@ CLIENT_VARIABLES = frozenset(
         "DATA_HIST_API_KEY",
         "DATA_HIST_KEY",
         "DATA_HIST_DEBUG",
+        "DATA_HIST_CRAWLER_ROLE",
         "DATA_HIST_DEAD_LETTER_QUEUE_URL",  # of glue.lambda_handler
     }
 )

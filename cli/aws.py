@@ -48,4 +48,4 @@ def aws(
     if port:
         credentials = "AWS_DEFAULT_REGION=eu-central-1 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x"
         say(f"export AWS_ENDPOINT_URL=http://{shown}:{port} {credentials}")
-    serve(host, port, data_dir, elsewhere=Elsewhere(s3_endpoint, glue_endpoint))
+    serve(host, port, data_dir, elsewhere=Elsewhere(s3_endpoint, glue_endpoint), module="cli.aws_endpoint")

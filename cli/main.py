@@ -14,7 +14,7 @@ from typing import Any
 import typer
 import typer.main
 
-from cli import keys, partitions, retention, store, tables
+from cli import crawler, keys, partitions, retention, store, tables
 from cli.aws import aws
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
@@ -43,6 +43,7 @@ tables.app.command()(projection)
 app.add_typer(tables.app, name="tables")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(retention.app, name="retention")
+app.add_typer(crawler.app, name="crawler")
 app.add_typer(keys.app, name="keys")
 app.add_typer(store.app, name="store")
 

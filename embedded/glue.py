@@ -1,5 +1,5 @@
 """Glue's catalogue on SQLite: the boto3 client's methods, arguments, answers and errors for databases, tables,
-partitions, table versions, partition indexes, column statistics and tags.
+partitions, table versions, partition indexes, column statistics, tags, and crawlers (embedded.glue_crawlers).
 
 For the partition tracker, the query service and the embedded Athena, with no AWS account. Limits, error codes and
 per-item errors are those of the Glue web API (API reference; model of botocore); names of databases and tables are
@@ -23,7 +23,8 @@ from typing import Any, ClassVar
 from botocore.exceptions import ClientError
 
 from embedded.aws_json import from_json, to_json
-from embedded.aws_shape import ACCOUNT_ID, REGION_NAME, Answer, AwsClient, Request, operation
+from embedded.aws_shape import ACCOUNT_ID, REGION_NAME, Answer, Request, operation
+from embedded.glue_crawlers import Crawl, CrawlerOperations
 from embedded.glue_expression import UnsupportedExpressionError
 from embedded.glue_filter import InvalidExpressionError, PartitionFilter, PartitionKey
 from embedded.glue_partition_values import is_sort_key, key_kind
@@ -71,20 +72,27 @@ def _partition_keys(body: Mapping[str, Any]) -> tuple[PartitionKey, ...]:
     )
 
 
-class Glue(AwsClient):
-    """The catalogue in one SQLite file; safe for several threads and several processes on the same file."""
+class Glue(CrawlerOperations):
+    """The catalogue in one SQLite file; safe for several threads and several processes on the same file.
+
+    `crawl` is what a started crawler runs; without one crawlers can be defined only.
+    """
 
     service_name: ClassVar[str] = "glue"
     unsupported_error_code: ClassVar[str] = "UnsupportedOperationException"
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), crawl: Crawl | None = None
+    ) -> None:
         super().__init__()
         self._store = GlueStore(path)
         self._clock = clock
+        self._start_crawlers(path, crawl)
         self._described: dict[tuple[str, str], tuple[tuple[int, int, str], Mapping[str, Any]]] = {}
 
     def close(self) -> None:
-        """Closes the file's connections."""
+        """Stops running crawls and closes the file's connections."""
+        self._close_crawlers()
         self._store.close()
 
     def partitions(self, database: str, table: str, expression: str | None = None) -> Iterator[PartitionRow]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,7 @@ from embedded.server.application import create_app
 
 if TYPE_CHECKING:
     from embedded.athena import Athena
+    from embedded.glue_crawlers import Crawl
 
 THREAD_COUNT = 48
 KEEP_ALIVE_SECONDS = 75
@@ -67,6 +69,8 @@ class Elsewhere:
 
 
 _HERE = Elsewhere()
+CrawlOver = Callable[[Any], "Crawl"]
+"""Makes what a crawler of the embedded Glue runs, over an S3 client."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Services:
     s3: Any
 
     @classmethod
-    def open(cls, directory: DataDirectory, elsewhere: Elsewhere) -> Services:
+    def open(cls, directory: DataDirectory, elsewhere: Elsewhere, crawl_over: CrawlOver | None = None) -> Services:
         """Opens them over a data directory, which is made when absent."""
         # here and not at the top: see the module's docstring
         import boto3
@@ -94,15 +98,15 @@ class Services:
         region = boto3.Session().region_name or "us-east-1"  # a store of one's own seldom has one
         glue: Any
         store: Any
-        if elsewhere.glue_endpoint is None:
-            glue = Glue(directory.catalogue)
-        else:
-            glue = boto3.client("glue", endpoint_url=elsewhere.glue_endpoint, region_name=region)
         if elsewhere.s3_endpoint is None:
             s3 = store = S3(directory.objects)
         else:
             s3 = boto3.client("s3", endpoint_url=elsewhere.s3_endpoint, region_name=region)
             store = RemoteStore(s3, directory.cache)
+        if elsewhere.glue_endpoint is None:
+            glue = Glue(directory.catalogue, crawl=None if crawl_over is None else crawl_over(s3))
+        else:
+            glue = boto3.client("glue", endpoint_url=elsewhere.glue_endpoint, region_name=region)
         athena = Athena(
             glue=glue,
             s3=store,
@@ -119,9 +123,12 @@ class Services:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
-    def __init__(self, directory: DataDirectory, elsewhere: Elsewhere, options: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: DataDirectory, elsewhere: Elsewhere, crawl_over: CrawlOver | None, options: dict[str, Any]
+    ) -> None:
         self._directory = directory
         self._elsewhere = elsewhere
+        self._crawl_over = crawl_over
         self._services: Services | None = None
         self._options = {**options, "worker_exit": self._close}
         super().__init__()
@@ -131,7 +138,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # untyped base
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        self._services = Services.open(self._directory, self._elsewhere)
+        self._services = Services.open(self._directory, self._elsewhere, self._crawl_over)
         return create_app(athena=self._services.athena, glue=self._services.glue, s3=self._services.s3)
 
     def _close(self, _server: Any, _worker: Any) -> None:
@@ -146,17 +153,25 @@ def serve(
     *,
     elsewhere: Elsewhere = _HERE,
     thread_count: int = THREAD_COUNT,
+    module: str = "embedded.server",
 ) -> NoReturn:
-    """Serves until interrupted, in place of the running program, which does not come back."""
+    """Serves until interrupted, in place of the running program, which does not come back. `module` is run instead."""
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = ["--host", host, "--port", str(port), "--data-dir", str(data_dir), "--threads", str(thread_count)]
     for option, url in (("--s3-endpoint", elsewhere.s3_endpoint), ("--glue-endpoint", elsewhere.glue_endpoint)):
         arguments += [option, url] if url is not None else []
-    os.execv(sys.executable, [sys.executable, "-m", "embedded.server", *arguments])  # noqa: S606  # our own program
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606  # our own program
 
 
-def run(host: str, port: int, data_dir: Path, thread_count: int, elsewhere: Elsewhere = _HERE) -> None:
+def run(
+    host: str,
+    port: int,
+    data_dir: Path,
+    thread_count: int,
+    elsewhere: Elsewhere = _HERE,
+    crawl_over: CrawlOver | None = None,
+) -> None:
     """Serves until interrupted, in this process; nothing must have imported duckdb. Port 0 takes a free one.
 
     Ends the program when another process serves the data directory. The worker inherits the lock.
@@ -189,6 +204,6 @@ def run(host: str, port: int, data_dir: Path, thread_count: int, elsewhere: Else
         "control_socket_disable": True,
     }
     try:
-        _Server(DataDirectory(data_dir), elsewhere, options).run()
+        _Server(DataDirectory(data_dir), elsewhere, crawl_over, options).run()
     finally:
         lock.release()

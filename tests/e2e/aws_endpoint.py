@@ -45,10 +45,10 @@ def endpoint_over(*, athena: Any = None, glue: Any = None, s3: Any = None) -> It
 
 
 @contextmanager
-def endpoint_process(data_dir: Path) -> Iterator[str]:
+def endpoint_process(data_dir: Path, module: str = "embedded.server") -> Iterator[str]:
     """The URL of an endpoint as users start it, a process of its own on a free port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "embedded.server", "--port", "0", "--data-dir", str(data_dir), "--threads", "8"],
+        [sys.executable, "-m", module, "--port", "0", "--data-dir", str(data_dir), "--threads", "8"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,

@@ -39,8 +39,9 @@ NOT_THE_SERVICES = {
     "dynamodb:DescribeTable": "the same",
     "dynamodb:DescribeTimeToLive": "the same",
     "dynamodb:UpdateTimeToLive": "the same",
-    "glue:BatchDeletePartition": "glue.reconcile: operators by `data-hist partitions repair`",
+    "glue:BatchDeletePartition": "operators by `data-hist partitions repair` and `retention sweep`",
     "glue:BatchUpdatePartition": "glue.reconcile: the same",
+    "glue:DeleteTable": "glue.crawl_run: what crawlers of the embedded Glue do",
 }
 
 
