@@ -58,6 +58,11 @@ def test_no_file_names_this_machine() -> None:
     assert [str(path.relative_to(ROOT)) for path in tracked if needle in path.read_text()] == []
 
 
+def test_no_document_holds_a_conflict() -> None:
+    marks = re.compile(r"^(<{7} |>{7} )", re.M)
+    assert [document.name for document in DOCUMENTS if marks.search(document.read_text())] == []
+
+
 def test_the_sql_matrix_lists_what_the_registry_has() -> None:
     """When this fails: python -m tests.project.sql_support."""
     document = sql_support.DOCUMENT.read_text(encoding="utf-8")
