@@ -14,7 +14,7 @@ from typing import Any
 import typer
 import typer.main
 
-from cli import crawler, keys, partitions, retention, store, tables
+from cli import backup, crawler, keys, partitions, retention, store, tables
 from cli.aws import aws
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
@@ -46,6 +46,7 @@ app.add_typer(retention.app, name="retention")
 app.add_typer(crawler.app, name="crawler")
 app.add_typer(keys.app, name="keys")
 app.add_typer(store.app, name="store")
+app.add_typer(backup.app, name="backup")
 
 # What Typer raises for a wrong command line: its own copy of click's ClickException, under no public name.
 _UsageFault: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

@@ -25,6 +25,7 @@ from api.settings import Settings
 from deploy.lambda_zip import Target, build
 from glue.bootstrap import ensure_catalogue
 from glue.dynamodb_table import differences
+from glue.lifecycle_rules import plan_lifecycle
 from glue.table_spec import load_table_specs
 from service.dynamodb_tables import TABLES
 from tests.contract.aws_implementations import moto_client
@@ -46,6 +47,7 @@ FIXED_VARIABLES: dict[str, Any] = {
     "tokens": {"issuer": "https://issuer.example", "audiences": ["data-hist"]},
     "image": "registry.example/data-hist@sha256:" + "0" * 64,
     "image_repository_arn": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/data-hist",
+    "signing_secret_arn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:data-hist-signing",
     "runbook_url": "https://docs.example/operations.md",
     "alarm_addresses": ["operators@example.org"],
 }
@@ -129,11 +131,12 @@ def test_buckets_are_closed_encrypted_and_live_as_promised(deployment: Deploymen
         statements = deployment.cloud.bucket_policies[told["name"]]["Statement"]
         denied = [s["Condition"] for s in statements if s["Effect"] == "Deny"]
         assert {"Bool": {"aws:SecureTransport": ["false"]}} in denied
-    rules = s3.get_bucket_lifecycle_configuration(Bucket=outputs["lake_bucket"]["name"])["Rules"]
-    (lake,) = (rule for rule in rules if rule["ID"] == "lake")
-    assert lake["Filter"] == {"Prefix": "secor/"}
-    assert lake["Transitions"] == [{"Days": 365, "StorageClass": "GLACIER"}]
-    assert lake["Expiration"]["Days"] == 2555
+    lake = outputs["lake_bucket"]["name"]
+    rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=lake)["Rules"]}
+    assert rules["data-hist.events"]["Transitions"] == [{"Days": 365, "StorageClass": "GLACIER"}]
+    assert rules["data-hist.events"]["Expiration"]["Days"] == 2555
+    plan = plan_lifecycle(s3, lake, load_table_specs(bucket=lake).values())
+    assert not plan.has_changes  # `data-hist retention` and Terraform say the same
     assert s3.get_bucket_versioning(Bucket=outputs["lake_bucket"]["name"])["Status"] == "Enabled"
     assert "Status" not in s3.get_bucket_versioning(Bucket=outputs["results_bucket"]["name"])
 
@@ -154,7 +157,10 @@ def test_a_replica_starts_with_settings_that_hold(deployment: Deployment) -> Non
     described = deployment.cloud.client("ecs").describe_task_definition(taskDefinition="data-hist-devel-service")
     (container,) = described["taskDefinition"]["containerDefinitions"]
     variables = {told["name"]: told["value"] for told in container["environment"]}
-    settings = Settings.from_environment(variables)
+    assert {told["name"] for told in container["secrets"]} == {"DATA_HIST_SECRET"}
+    settings = Settings.from_environment({**variables, "DATA_HIST_SECRET": "s" * 48})
+    assert container["stopTimeout"] > settings.drain_seconds + settings.shutdown_seconds
+    assert (settings.store, settings.ledger) == ("dynamodb", "dynamodb")
     outputs = deployment.outputs("persistent_data")
     assert settings.engine == "athena"
     assert settings.lake_bucket == outputs["lake_bucket"]["name"]

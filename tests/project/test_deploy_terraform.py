@@ -110,11 +110,15 @@ def test_what_survives_cannot_be_destroyed() -> None:
 
 
 def test_the_lake_is_kept_as_the_table_specs_say() -> None:
+    """A new table is a line of `lake_retention` in persistent_data/variables.tf as well."""
     defaults = {v.labels[0]: v.body.get("default") for v in blocks("variable", below=TERRAFORM / "persistent_data")}
-    for spec in load_table_specs().values():
-        assert defaults["lake_retention_days"] == spec.retention_days
-        assert defaults["lake_archive_days"] == spec.archive_days
-        assert spec.location.partition(spec.bucket + "/")[2].startswith(defaults["lake_prefix"])
+    specs = load_table_specs().values()
+    assert set(defaults["lake_retention"]) == {spec.reference for spec in specs}
+    for spec in specs:
+        told = defaults["lake_retention"][spec.reference]
+        assert [told["prefix"]] == list(spec.layout.listing_prefixes(spec.topic))
+        assert (told["retention_days"], told["archive_days"]) == (spec.retention_days, spec.archive_days)
+        assert told["prefix"].startswith(defaults["lake_prefix"])
         assert spec.database in defaults["databases"]
 
 

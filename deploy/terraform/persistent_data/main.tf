@@ -114,11 +114,13 @@ module "lake" {
   access_log                     = { bucket = module.logs.name }
   transition_minimum_object_size = var.archive_minimum_object_size
 
+  # Named as `data-hist retention` names them: it finds nothing to change (docs/retention.md).
   retention = {
-    lake = {
-      prefix             = var.lake_prefix
-      archive_after_days = var.lake_retention_days
-      delete_after_days  = var.lake_archive_days
+    for table, told in var.lake_retention :
+    "data-hist.${table}" => {
+      prefix             = told.prefix
+      archive_after_days = told.retention_days
+      delete_after_days  = told.archive_days
     }
   }
 }

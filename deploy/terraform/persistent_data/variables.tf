@@ -19,32 +19,29 @@ variable "lake_prefix" {
   }
 }
 
-variable "lake_retention_days" {
-  description = "Days that the lake's objects can be queried; then they move to Glacier, where Athena does not see them."
-  type        = number
-  default     = 365
-
-  validation {
-    condition     = var.lake_retention_days >= 1
-    error_message = "The lake keeps its objects at least a day."
+variable "lake_retention" {
+  description = "How long the objects of each table can be queried (then they move to Glacier, where Athena does not see them) and until when they are kept, in days. The table specs say the same (docs/retention.md)."
+  type = map(object({
+    prefix         = string
+    retention_days = number
+    archive_days   = number
+  }))
+  default = {
+    events  = { prefix = "secor/events/", retention_days = 365, archive_days = 2555 }
+    logs    = { prefix = "secor/logs/", retention_days = 365, archive_days = 2555 }
+    metrics = { prefix = "secor/metrics/", retention_days = 365, archive_days = 2555 }
   }
-}
-
-variable "lake_archive_days" {
-  description = "Days after which the lake's objects are deleted, Glacier included."
-  type        = number
-  default     = 2555
 
   validation {
-    condition     = var.lake_archive_days > var.lake_retention_days
-    error_message = "Objects are archived before they are deleted."
+    condition     = alltrue([for table in values(var.lake_retention) : table.retention_days >= 1 && table.archive_days > table.retention_days])
+    error_message = "Objects can be queried at least a day, and are archived before they are deleted."
   }
 }
 
 variable "archive_minimum_object_size" {
   description = "`varies_by_storage_class` archives objects of every size, `all_storage_classes_128K` leaves those below 128 KiB in S3 Standard (docs/operations.md has the cost of both)."
   type        = string
-  default     = "varies_by_storage_class"
+  default     = "all_storage_classes_128K"
 }
 
 variable "results_retention_days" {

@@ -25,6 +25,7 @@ module "tracker" {
   kms_key_arn         = var.persistent_data.kms_key_arn
   zip_path            = var.tracker_zip_path
   is_running          = var.is_running
+  cluster             = var.cluster
   maximum_concurrency = var.tracker_maximum_concurrency
   log_retention_days  = var.log_retention_days
 }
@@ -47,33 +48,37 @@ module "query_engine" {
 module "api" {
   source = "../modules/api"
 
-  name                       = var.name
-  region                     = local.region
-  account_id                 = local.account_id
-  vpc_id                     = var.network.vpc_id
-  private_subnet_ids         = var.network.private_subnet_ids
-  internal_cidr_blocks       = var.network.internal_cidr_blocks
-  certificate_arn            = var.load_balancer.certificate_arn
-  image                      = var.image
-  image_repository_arn       = var.image_repository_arn
-  lake_bucket                = var.persistent_data.lake_bucket
-  lake_prefix                = var.persistent_data.lake_prefix
-  results_bucket             = var.persistent_data.results_bucket
-  logs_bucket                = var.persistent_data.logs_bucket
-  output_locations           = { tenants = "${local.results}/${var.work_group_of.tenants}/", operators = "${local.results}/${local.operators}/" }
-  databases                  = var.persistent_data.databases
-  work_groups                = module.query_engine.work_groups
-  work_group_of              = { tenants = var.work_group_of.tenants, operators = local.operators }
-  tables                     = var.persistent_data.tables
-  kms_key_arn                = var.persistent_data.kms_key_arn
-  maximum_concurrent_queries = var.maximum_concurrent_queries
-  maximum_scanned_bytes      = max([for group in values(var.work_groups) : group.maximum_scanned_bytes]...)
-  environment                = var.environment
-  secret_arns                = var.secret_arns
-  is_running                 = var.is_running
-  minimum_replicas           = var.minimum_replicas
-  maximum_replicas           = var.maximum_replicas
-  log_retention_days         = var.log_retention_days
+  name                              = var.name
+  region                            = local.region
+  account_id                        = local.account_id
+  vpc_id                            = var.network.vpc_id
+  private_subnet_ids                = var.network.private_subnet_ids
+  internal_cidr_blocks              = var.network.internal_cidr_blocks
+  certificate_arn                   = var.load_balancer.certificate_arn
+  image                             = var.image
+  image_repository_arn              = var.image_repository_arn
+  lake_bucket                       = var.persistent_data.lake_bucket
+  lake_prefix                       = var.persistent_data.lake_prefix
+  results_bucket                    = var.persistent_data.results_bucket
+  logs_bucket                       = var.persistent_data.logs_bucket
+  output_locations                  = { tenants = "${local.results}/${var.work_group_of.tenants}/", operators = "${local.results}/${local.operators}/" }
+  databases                         = var.persistent_data.databases
+  work_groups                       = module.query_engine.work_groups
+  work_group_of                     = { tenants = var.work_group_of.tenants, operators = local.operators }
+  tables                            = var.persistent_data.tables
+  kms_key_arn                       = var.persistent_data.kms_key_arn
+  tokens                            = var.tokens
+  maximum_concurrent_queries        = var.maximum_concurrent_queries
+  maximum_concurrent_queries_in_all = var.maximum_concurrent_queries_in_all
+  signing_secret_arn                = var.signing_secret_arn
+  maximum_scanned_bytes             = max([for group in values(var.work_groups) : group.maximum_scanned_bytes]...)
+  environment                       = var.environment
+  secret_arns                       = var.secret_arns
+  cluster                           = var.cluster
+  is_running                        = var.is_running && var.cluster == null
+  minimum_replicas                  = var.minimum_replicas
+  maximum_replicas                  = var.maximum_replicas
+  log_retention_days                = var.log_retention_days
 }
 
 module "gateway" {
@@ -100,6 +105,7 @@ module "monitoring" {
   region                  = local.region
   account_id              = local.account_id
   is_running              = var.is_running
+  runs_replicas           = var.cluster == null
   runbook_url             = var.runbook_url
   alarm_addresses         = var.alarm_addresses
   queue_name              = module.tracker.queue.name

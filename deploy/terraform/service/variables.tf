@@ -114,6 +114,12 @@ variable "maximum_concurrent_queries" {
   default     = 10
 }
 
+variable "maximum_concurrent_queries_in_all" {
+  description = "Queries that all replicas together run beside each other: a little below the account's quota of active DML queries in Athena; 0 leaves it to Athena."
+  type        = number
+  default     = 0
+}
+
 variable "minimum_replicas" {
   description = "Fewest replicas."
   type        = number
@@ -174,4 +180,15 @@ variable "maximum_silence_minutes" {
 variable "monthly_budget_dollars" {
   description = "What a month may cost, in US dollars."
   type        = number
+}
+
+variable "cluster" {
+  description = "Kubernetes cluster that runs the service (deploy/kubernetes): ARN of its OIDC provider in IAM, and the issuer without https://. null runs it on Fargate."
+  type        = object({ oidc_provider_arn = string, oidc_issuer = string })
+  default     = null
+}
+
+variable "signing_secret_arn" {
+  description = "ARN in Secrets Manager of the secrets that sign paging tokens (DATA_HIST_SECRET), the same for all replicas."
+  type        = string
 }

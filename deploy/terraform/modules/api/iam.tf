@@ -22,6 +22,33 @@ data "aws_iam_policy_document" "assume" {
       values   = [var.account_id]
     }
   }
+
+  # Pods of the cluster, under this service account only (EKS: IAM roles for service accounts).
+  dynamic "statement" {
+    for_each = var.cluster == null ? [] : [var.cluster]
+
+    content {
+      sid     = "PodsRunAsService"
+      actions = ["sts:AssumeRoleWithWebIdentity"]
+
+      principals {
+        type        = "Federated"
+        identifiers = [statement.value.oidc_provider_arn]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "${statement.value.oidc_issuer}:sub"
+        values   = ["system:serviceaccount:data-hist:data-hist"]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "${statement.value.oidc_issuer}:aud"
+        values   = ["sts.amazonaws.com"]
+      }
+    }
+  }
 }
 
 # What the service's code calls, and what Athena does in its name (Athena guide, identity-based policies).
@@ -143,14 +170,10 @@ data "aws_iam_policy_document" "execution" {
     resources = ["${aws_cloudwatch_log_group.service.arn}:*"]
   }
 
-  dynamic "statement" {
-    for_each = length(var.secret_arns) > 0 ? [1] : []
-
-    content {
-      sid       = "HandInSecrets"
-      actions   = ["secretsmanager:GetSecretValue"]
-      resources = values(var.secret_arns)
-    }
+  statement {
+    sid       = "HandInSecrets"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = values(local.secrets)
   }
 }
 

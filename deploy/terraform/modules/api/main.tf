@@ -3,24 +3,34 @@
 locals {
   port = 8080
 
+  # Until the load balancer looks away: two of its health checks.
+  drain_seconds = 20
+
+  secrets = merge({ DATA_HIST_SECRET = var.signing_secret_arn }, var.secret_arns)
+
   # Every name is a setting of api/settings.py (tests/project/test_deploy_names.py).
   environment = merge(
     {
-      AWS_REGION                           = var.region
-      TMPDIR                               = "/data" # the only folder that can be written to
-      DATA_HIST_ENGINE                     = "athena"
-      DATA_HIST_DATA_DIR                   = "/data"
-      DATA_HIST_LAKE_BUCKET                = var.lake_bucket.name
-      DATA_HIST_LEDGER                     = "dynamodb"
-      DATA_HIST_OUTPUT_LOCATION            = var.output_locations.tenants
-      DATA_HIST_OUTPUT_LOCATION_OPERATOR   = var.output_locations.operators
-      DATA_HIST_ATHENA_WORK_GROUP          = var.work_groups[var.work_group_of.tenants].name
-      DATA_HIST_ATHENA_WORK_GROUP_OPERATOR = var.work_groups[var.work_group_of.operators].name
-      DATA_HIST_MAX_CONCURRENT_QUERIES     = tostring(var.maximum_concurrent_queries)
-      DATA_HIST_MAX_BYTES_SCANNED          = tostring(var.maximum_scanned_bytes)
-      DATA_HIST_WATCH                      = "off"
-      DATA_HIST_SHUTDOWN_SECONDS           = tostring(var.shutdown_seconds)
-      DATA_HIST_LOG_LEVEL                  = var.log_level
+      AWS_REGION                             = var.region
+      TMPDIR                                 = "/data" # the only folder that can be written to
+      DATA_HIST_ENGINE                       = "athena"
+      DATA_HIST_DATA_DIR                     = "/data"
+      DATA_HIST_LAKE_BUCKET                  = var.lake_bucket.name
+      DATA_HIST_STORE                        = "dynamodb"
+      DATA_HIST_LEDGER                       = "dynamodb"
+      DATA_HIST_OUTPUT_LOCATION              = var.output_locations.tenants
+      DATA_HIST_OUTPUT_LOCATION_OPERATOR     = var.output_locations.operators
+      DATA_HIST_ATHENA_WORK_GROUP            = var.work_groups[var.work_group_of.tenants].name
+      DATA_HIST_ATHENA_WORK_GROUP_OPERATOR   = var.work_groups[var.work_group_of.operators].name
+      DATA_HIST_MAX_CONCURRENT_QUERIES       = tostring(var.maximum_concurrent_queries)
+      DATA_HIST_MAX_CONCURRENT_QUERIES_TOTAL = tostring(var.maximum_concurrent_queries_in_all)
+      DATA_HIST_MAX_BYTES_SCANNED            = tostring(var.maximum_scanned_bytes)
+      DATA_HIST_JWT_ISSUER                   = var.tokens.issuer
+      DATA_HIST_JWT_AUDIENCE                 = join(",", var.tokens.audiences)
+      DATA_HIST_WATCH                        = "off"
+      DATA_HIST_DRAIN_SECONDS                = tostring(local.drain_seconds)
+      DATA_HIST_SHUTDOWN_SECONDS             = tostring(var.shutdown_seconds)
+      DATA_HIST_LOG_LEVEL                    = var.log_level
     },
     { for table in values(var.tables) : table.setting => table.name },
     var.environment,
@@ -70,10 +80,10 @@ resource "aws_ecs_task_definition" "service" {
       essential              = true
       user                   = "10001:10001"
       readonlyRootFilesystem = true
-      stopTimeout            = min(120, var.shutdown_seconds + 30)
+      stopTimeout            = min(120, local.drain_seconds + var.shutdown_seconds + 15)
       portMappings           = [{ containerPort = local.port, protocol = "tcp" }]
       environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
-      secrets                = [for name in sort(keys(var.secret_arns)) : { name = name, valueFrom = var.secret_arns[name] }]
+      secrets                = [for name in sort(keys(local.secrets)) : { name = name, valueFrom = local.secrets[name] }]
       linuxParameters        = { initProcessEnabled = true }
       ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
 
@@ -284,7 +294,7 @@ resource "aws_lb_target_group" "service" {
   protocol                      = "HTTP"
   target_type                   = "ip"
   vpc_id                        = var.vpc_id
-  deregistration_delay          = var.shutdown_seconds
+  deregistration_delay          = local.drain_seconds
   load_balancing_algorithm_type = "least_outstanding_requests"
 
   health_check {

@@ -125,6 +125,11 @@ variable "tables" {
   type        = map(object({ name = string, arn = string, setting = string }))
 }
 
+variable "tokens" {
+  description = "Issuer and audiences of the bearer tokens that the service checks."
+  type        = object({ issuer = string, audiences = list(string) })
+}
+
 variable "kms_key_arn" {
   description = "Key that encrypts lake, results and tables."
   type        = string
@@ -141,6 +146,17 @@ variable "maximum_concurrent_queries" {
   }
 }
 
+variable "maximum_concurrent_queries_in_all" {
+  description = "Queries that all replicas together run beside each other: a little below the account's quota of active DML queries in Athena; 0 leaves it to Athena."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.maximum_concurrent_queries_in_all >= 0
+    error_message = "0 or more."
+  }
+}
+
 variable "maximum_scanned_bytes" {
   description = "Most bytes one query may read, refused before it runs; 0 is no limit."
   type        = number
@@ -152,8 +168,8 @@ variable "shutdown_seconds" {
   default     = 60
 
   validation {
-    condition     = var.shutdown_seconds >= 1 && var.shutdown_seconds <= 90
-    error_message = "From 1 to 90 seconds: Fargate kills after 120."
+    condition     = var.shutdown_seconds >= 1 && var.shutdown_seconds <= 80
+    error_message = "From 1 to 80 seconds: Fargate kills after 120, and 20 are for draining."
   }
 }
 
@@ -185,8 +201,18 @@ variable "environment" {
   }
 }
 
+variable "signing_secret_arn" {
+  description = "ARN in Secrets Manager of the secrets that sign paging tokens (DATA_HIST_SECRET), the same for all replicas."
+  type        = string
+
+  validation {
+    condition     = startswith(var.signing_secret_arn, "arn:aws:secretsmanager:")
+    error_message = "An ARN of Secrets Manager, no value."
+  }
+}
+
 variable "secret_arns" {
-  description = "Settings whose value is a secret: variable -> ARN in Secrets Manager. Never a value."
+  description = "Further settings whose value is a secret: variable -> ARN in Secrets Manager. Never a value."
   type        = map(string)
   default     = {}
 
@@ -250,4 +276,10 @@ variable "target_requests_per_minute" {
   description = "Requests per replica and minute that autoscaling keeps."
   type        = number
   default     = 6000
+}
+
+variable "cluster" {
+  description = "Kubernetes cluster whose pods may take the role: ARN of its OIDC provider in IAM, and the issuer without https://; null is none."
+  type        = object({ oidc_provider_arn = string, oidc_issuer = string })
+  default     = null
 }

@@ -53,13 +53,21 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   transition_default_minimum_object_size = var.transition_minimum_object_size
 
   rule {
-    id     = "abandoned-uploads"
+    id     = "leftovers"
     status = "Enabled"
 
     filter {}
 
     abort_incomplete_multipart_upload {
       days_after_initiation = var.abandoned_upload_days
+    }
+
+    dynamic "noncurrent_version_expiration" {
+      for_each = var.is_versioned ? [var.old_version_days] : []
+
+      content {
+        noncurrent_days = noncurrent_version_expiration.value
+      }
     }
   }
 
@@ -87,12 +95,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
         days = rule.value.delete_after_days
       }
 
-      dynamic "noncurrent_version_expiration" {
-        for_each = var.is_versioned ? [var.old_version_days] : []
-
-        content {
-          noncurrent_days = noncurrent_version_expiration.value
-        }
+      abort_incomplete_multipart_upload {
+        days_after_initiation = var.abandoned_upload_days
       }
     }
   }

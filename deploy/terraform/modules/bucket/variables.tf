@@ -54,7 +54,7 @@ variable "abandoned_upload_days" {
 variable "transition_minimum_object_size" {
   description = "`varies_by_storage_class` archives objects of every size, `all_storage_classes_128K` leaves those below 128 KiB where they are (docs/operations.md has the cost of both)."
   type        = string
-  default     = "varies_by_storage_class"
+  default     = "all_storage_classes_128K"
 
   validation {
     condition     = contains(["varies_by_storage_class", "all_storage_classes_128K"], var.transition_minimum_object_size)

@@ -116,7 +116,11 @@ locals {
   }
 
   # What runs is watched; what was stopped on purpose is not.
-  watched = { for name, alarm in local.alarms : name => alarm if var.is_running }
+  watched = {
+    for name, alarm in local.alarms :
+    name => alarm
+    if var.is_running && (var.runs_replicas || !contains(["AWS/ApplicationELB", "AWS/ApiGateway", local.log_namespace], alarm.namespace))
+  }
 
   log_namespace = "data-hist/${var.name}"
 }

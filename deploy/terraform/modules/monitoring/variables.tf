@@ -19,6 +19,12 @@ variable "is_running" {
   default     = true
 }
 
+variable "runs_replicas" {
+  description = "Whether the replicas run on Fargate; a cluster's own monitoring watches those that run there (deploy/monitoring)."
+  type        = bool
+  default     = true
+}
+
 variable "runbook_url" {
   description = "Where docs/operations.md can be read; each alarm links to its section."
   type        = string

@@ -57,6 +57,33 @@ data "aws_iam_policy_document" "assume" {
       values   = [var.account_id]
     }
   }
+
+  # Pods of the cluster, under this service account only (EKS: IAM roles for service accounts).
+  dynamic "statement" {
+    for_each = var.cluster == null ? [] : [var.cluster]
+
+    content {
+      sid     = "PodsRunAsTracker"
+      actions = ["sts:AssumeRoleWithWebIdentity"]
+
+      principals {
+        type        = "Federated"
+        identifiers = [statement.value.oidc_provider_arn]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "${statement.value.oidc_issuer}:sub"
+        values   = ["system:serviceaccount:data-hist:data-hist-tracker"]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "${statement.value.oidc_issuer}:aud"
+        values   = ["sts.amazonaws.com"]
+      }
+    }
+  }
 }
 
 data "aws_iam_policy_document" "tracker" {

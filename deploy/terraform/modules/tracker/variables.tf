@@ -136,3 +136,9 @@ variable "log_retention_days" {
   type        = number
   default     = 90
 }
+
+variable "cluster" {
+  description = "Kubernetes cluster whose pods may take the role: ARN of its OIDC provider in IAM, and the issuer without https://; null is none."
+  type        = object({ oidc_provider_arn = string, oidc_issuer = string })
+  default     = null
+}

@@ -47,6 +47,7 @@ module "service" {
   name                 = "data-hist-devel"
   persistent_data      = data.terraform_remote_state.persistent_data.outputs.persistent_data
   is_running           = var.is_running
+  cluster              = var.cluster
   network              = var.network
   load_balancer        = var.load_balancer
   domain               = var.domain
@@ -54,16 +55,18 @@ module "service" {
   image                = var.image
   image_repository_arn = var.image_repository_arn
   tracker_zip_path     = var.tracker_zip_path
+  signing_secret_arn   = var.signing_secret_arn
   secret_arns          = var.secret_arns
   runbook_url          = var.runbook_url
   alarm_addresses      = var.alarm_addresses
 
-  minimum_replicas           = 1
-  maximum_replicas           = 2
-  maximum_concurrent_queries = 5
-  log_retention_days         = 14
-  maximum_silence_minutes    = 1440
-  monthly_budget_dollars     = 300
+  minimum_replicas                  = 1
+  maximum_replicas                  = 2
+  maximum_concurrent_queries        = 5
+  maximum_concurrent_queries_in_all = 10
+  log_retention_days                = 14
+  maximum_silence_minutes           = 1440
+  monthly_budget_dollars            = 300
 
   work_group_of = { tenants = "analysts" }
 

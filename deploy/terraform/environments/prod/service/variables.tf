@@ -80,3 +80,14 @@ variable "alarm_addresses" {
   description = "Mail addresses that alarms and budget write to."
   type        = list(string)
 }
+
+variable "cluster" {
+  description = "Kubernetes cluster that runs the service (deploy/kubernetes): ARN of its OIDC provider in IAM, and the issuer without https://. null runs it on Fargate."
+  type        = object({ oidc_provider_arn = string, oidc_issuer = string })
+  default     = null
+}
+
+variable "signing_secret_arn" {
+  description = "ARN in Secrets Manager of the secrets that sign paging tokens (DATA_HIST_SECRET), the same for all replicas."
+  type        = string
+}
