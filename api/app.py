@@ -28,6 +28,7 @@ from connexion.middleware.response_validation import ResponseValidationMiddlewar
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.validators import JSONResponseBodyValidator
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
@@ -58,6 +59,7 @@ def create_app(
     registry: CollectorRegistry | None = None,
     readings: Callable[[], Iterable[Reading]] | None = None,
     record: Recorder | None = None,
+    tracer: Tracer | None = None,
     stopping: asyncio.Event | None = None,
     close: Callable[[], None] | None = None,
     validate_responses: bool = False,
@@ -65,7 +67,8 @@ def create_app(
     """The ASGI application over `service`.
 
     `keys` None, with neither `bearer` nor trusted peers, is a service open to whoever reaches it. `stopping`, once
-    set, ends long polls and readiness. `close` is called after the service is closed, when the server stops.
+    set, ends long polls and readiness. Without a `tracer` requests are not traced. `close` is called after the service
+    is closed, when the server stops.
     `validate_responses` is for tests: it reads and checks every answer.
     """
     log = json_log(sys.stderr.buffer, settings.log_level) if log is None else log
@@ -100,6 +103,7 @@ def create_app(
         record=record,
         peers=TrustedPeers(settings.trusted_peers),
         routes=routes_of(contract),
+        tracer=tracer,
     )
     gate = Gate(
         keys,
@@ -142,7 +146,14 @@ def _cross_origin(settings: Settings) -> list[Callable[..., Any]]:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-Id"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "X-API-Key",
+                "X-Request-Id",
+                "Traceparent",
+            ],
             expose_headers=["Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
             allow_credentials=False,
             max_age=600,

@@ -14,7 +14,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import Tracer
 
 from api.budget_plan import budget_plan
 from api.engines import DATABASE, open_engine
@@ -23,6 +25,7 @@ from api.lake import Clock, Lake, open_lake, utc_now
 from api.metrics import Reading
 from api.replication import open_key_store, open_replication
 from api.settings import Settings
+from api.tracing import SERVICE, tracer_provider
 from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.directory_lock import DirectoryLock
 from embedded.sql.errors import TrinoError
@@ -50,6 +53,10 @@ from service.spool import Spools
 from service.sql.plan import PlannedStatement, Planner, TimeRange
 from service.tables import table_description
 from service.tokens import TokenSigner
+from service.tracing import NO_TRACER
+
+if TYPE_CHECKING:  # the SDK is imported by those who trace
+    from opentelemetry.sdk.trace import TracerProvider
 
 EVENTS_TABLE = "events"
 DATA_ROUTE = "/data_hist/"
@@ -72,6 +79,7 @@ class World:
     audit: AuditTrail | None
     watch: FolderWatch | None
     data_sweeper: DataSweeper | None
+    traces: TracerProvider | None
     settings: Settings
 
     @property
@@ -83,6 +91,11 @@ class World:
     def glue(self) -> Any:
         """The Glue client, embedded or boto3's."""
         return self.lake.glue
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """What requests and queries are traced with; None where nothing is."""
+        return None if self.traces is None else self.traces.get_tracer(SERVICE)
 
     @property
     def ledger(self) -> PartitionLedger:
@@ -97,6 +110,8 @@ class World:
             self.data_sweeper.close()
         if self.request_events is not None:
             self.request_events.close()
+        if self.traces is not None:
+            self.traces.shutdown()
         self.close_clients()
         self.keys.close()
         self.lake.close()
@@ -286,6 +301,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events = RequestEvents(sink, clock=clock)
         request_events.start()
         audit = AuditTrail(request_events, clock=clock)
+    traces = tracer_provider() if settings.traces == "otlp" else None
     query_service = QueryService(
         planner=DescribingPlanner(lake.tables, lake.glue, clock),
         ledger=lake.ledger,
@@ -303,6 +319,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         explain=_range_explainer(lake, clock),
         shared_spools=shared.shared_spools,
         slots=shared.slots,
+        tracer=NO_TRACER if traces is None else traces.get_tracer(SERVICE),
     )
     watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
     data_sweeper = None if settings.data_retention == "off" else _data_sweeper(lake, settings, clock)
@@ -323,6 +340,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         audit,
         watch,
         data_sweeper,
+        traces,
         settings,
     )
 

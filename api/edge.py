@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from connexion.middleware.abstract import ROUTING_CONTEXT
+from opentelemetry.trace import Tracer
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
@@ -24,6 +26,7 @@ from api.peers import TrustedPeers
 from api.problems import problem_response
 from api.request_limits import check_head
 from api.response_headers import added_headers
+from api.tracing import request_span
 
 CLIENT_LEFT = 499  # nginx's number for it: never sent, only logged and counted
 
@@ -48,7 +51,8 @@ class Edge:
     """ASGI middleware. `record` is told each finished exchange and its duration in seconds (request events).
 
     `peers` are those that may say where a request came from. `routes`: (first step of the path, operationId) -> path
-    template, for requests that are refused before their operation is reached.
+    template, for requests that are refused before their operation is reached. Without a `tracer`
+    requests are not traced.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Edge:
         record: Recorder | None = None,
         peers: TrustedPeers | None = None,
         routes: Mapping[tuple[str, str], str] | None = None,
+        tracer: Tracer | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = app
@@ -70,6 +75,7 @@ class Edge:
         self._record = record
         self._peers = peers or TrustedPeers()
         self._routes = routes or {}
+        self._tracer = tracer
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,13 +99,18 @@ class Edge:
 
         self._metrics.in_flight.inc()
         try:
-            with bound_contextvars(request_id=exchange.request_id):
-                await self._serve(exchange, scope, receive, observed_send)
+            with bound_contextvars(request_id=exchange.request_id), self._span(scope, exchange):
+                try:
+                    await self._serve(exchange, scope, receive, observed_send)
+                finally:
+                    if exchange.route == UNMATCHED:
+                        exchange.route = self._route_of(scope)
+                    self._finish(exchange, self._clock() - started)
         finally:
             self._metrics.in_flight.dec()
-            if exchange.route == UNMATCHED:
-                exchange.route = self._route_of(scope)
-            self._finish(exchange, self._clock() - started)
+
+    def _span(self, scope: Scope, exchange: Exchange) -> AbstractContextManager[None]:
+        return nullcontext() if self._tracer is None else request_span(self._tracer, scope, exchange)
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:

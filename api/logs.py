@@ -1,6 +1,7 @@
 """Structured logs: one JSON object per line on standard error, from the service, from uvicorn and from libraries alike.
 
-A line has `timestamp` (UTC), `level`, `event`; what is logged while a request is served has its `request_id` too.
+A line has `timestamp` (UTC), `level`, `event`. What is logged while a request is served has its `request_id` too,
+while a query is driven its `query_id` and `tenant`, within a trace `trace_id` and `span_id`.
 Secrets (keys, tokens, query strings, bodies) are never handed to the log.
 """
 
@@ -13,10 +14,13 @@ import orjson
 import structlog
 from structlog.types import Processor
 
+from api.tracing import add_trace_ids
+
 Log = structlog.typing.FilteringBoundLogger
 
 SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
+    add_trace_ids,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )

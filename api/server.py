@@ -75,6 +75,7 @@ def application_of(world: World, log: Log, stopping: asyncio.Event | None = None
         log=log,
         readings=world.readings,
         record=world.record if world.request_events is not None else None,
+        tracer=world.tracer,
         stopping=stopping,
         close=world.close,
     )

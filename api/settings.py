@@ -396,6 +396,14 @@ class Settings:
             " `off`: nothing (`data-hist retention sweep` does it by hand)",
         ),
     )
+    traces: str = field(
+        default="off",
+        metadata=_about(
+            _one_of("off", "otlp"),
+            "`otlp`: send spans of requests and queries to an OpenTelemetry collector; where to is told by"
+            " OpenTelemetry's own variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT`",
+        ),
+    )
     access_log: bool = field(
         default=True, metadata=_about(_switch, "one JSON line per request on standard error", shown="on")
     )

@@ -64,6 +64,7 @@ def record_of(stored: StoredExecution) -> Record:
         "is_spooled": int(stored.is_spooled),
         "is_expunged": int(execution.is_expunged),
         "freshness": optional(execution.freshness, lambda freshness: json_text(asdict(freshness))),
+        "trace_parent": stored.trace_parent,
     }
 
 
@@ -107,6 +108,7 @@ def execution_of(row: Mapping[str, Any]) -> StoredExecution:
         is_cancel_requested=bool(row["is_cancel_requested"]),
         result_location=row["result_location"],
         is_spooled=bool(row["is_spooled"]),
+        trace_parent=row["trace_parent"],
     )
 
 

@@ -53,7 +53,7 @@ class StoredExecution:
 
     `attempt` counts from 1; with the query_id it makes the engine's request token, so a crash between start and record
     never runs a query twice. `owner` is the process that drives it. `is_starting` is set from just before the engine
-    is asked to start.
+    is asked to start. `trace_parent` is the place in a trace (W3C) where it was asked.
     """
 
     execution: QueryExecution
@@ -74,6 +74,7 @@ class StoredExecution:
     is_cancel_requested: bool = False
     result_location: str | None = None
     is_spooled: bool = False
+    trace_parent: str | None = None
 
     @property
     def query_id(self) -> str:

@@ -28,11 +28,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
+
+from opentelemetry.trace import Tracer
 
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
@@ -97,6 +100,7 @@ from service.spool import RowReader, SpoolBusy, SpoolFull, Spools
 from service.sql.plan import PlannedStatement, TimeRange
 from service.tables import partition_descriptions, query_freshness, table_description
 from service.tokens import ListingPosition, TokenSigner
+from service.tracing import NO_TRACER, current_trace_parent
 
 _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -165,6 +169,7 @@ class QueryService:
         clock: Callable[[], datetime],
         settings: QueryServiceSettings | None = None,
         explain: RangeExplainer | None = None,
+        tracer: Tracer = NO_TRACER,
         shared_spools: SharedSpools | None = None,
         slots: EngineSlots | None = None,
         query_limits: QueryLimits | None = None,
@@ -182,6 +187,7 @@ class QueryService:
         self._ownership = ownership
         self._clock = clock
         self._explain = explain
+        self._tracer = tracer
         self._shared_spools = shared_spools or NoSharedSpools()
         self._changes = Changes()
         self._runner = QueryRunner(
@@ -194,6 +200,7 @@ class QueryService:
             plan_again=self._plan_again,
             slots=slots,
             maximum_attempts=self._settings.maximum_attempts,
+            tracer=tracer,
         )
         self._query_limits = query_limits or QueryLimits()
         self._open_queries = OpenQueries(self._is_unfinished)
@@ -217,6 +224,7 @@ class QueryService:
         self._upkeep: threading.Thread | None = None
         self._is_closing = threading.Event()
         self._is_draining = False
+        self._store_trouble: str | None = None
         # endings never change, so they are answered from memory; one process remembers this many
         self._endings: OrderedDict[str, StoredExecution] = OrderedDict()
         self._endings_lock = threading.Lock()
@@ -417,7 +425,11 @@ class QueryService:
             return ("the service is draining: it is about to stop",)
         if self._upkeep is None or not self._upkeep.is_alive():
             return ("the upkeep (retention, adoption) does not run",)
-        return ()
+        return () if self._store_trouble is None else (f"the execution store does not answer: {self._store_trouble}",)
+
+    def degradations(self) -> Sequence[str]:
+        """What queries wait for, in words; empty when nothing. Cheap, as problems."""
+        return tuple(f"{self._engine.name}: {trouble}" for trouble in self._runner.troubles())
 
     @property
     def running_count(self) -> int:
@@ -434,7 +446,9 @@ class QueryService:
         self._sweeper.sweep()
 
     async def _in_pool(self, work: Callable[..., _Answer], *arguments: object) -> _Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        # in the request's context: what is logged and traced there belongs to the request
+        run = copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run, work, *arguments)
 
     # --- submit -------------------------------------------------------------------------------------------------
 
@@ -494,9 +508,12 @@ class QueryService:
         return stored is not None and not stored.execution.is_terminal
 
     def _planned(self, request: QueryRequest, caller: Caller) -> tuple[PlannedStatement, tuple[TableScanEstimate, ...]]:
-        planned = self._plan(request, caller)
-        estimates = scan_estimates(self._ledger, planned.tables)
-        _check_scan_limit(request, caller, sum(estimate.size_bytes for estimate in estimates))
+        with self._tracer.start_as_current_span("plan") as span:
+            planned = self._plan(request, caller)
+            estimates = scan_estimates(self._ledger, planned.tables)
+            estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
+            span.set_attribute("data_hist.estimated_bytes", estimated_bytes)
+            _check_scan_limit(request, caller, estimated_bytes)
         return planned, estimates
 
     def _plan(self, request: QueryRequest, caller: Caller) -> PlannedStatement:
@@ -541,6 +558,7 @@ class QueryService:
             idempotency_key=request.idempotency_key,
             body_hash=body_hash,
             owner=self._ownership.owner,
+            trace_parent=current_trace_parent(),
         )
 
     def _plan_again(self, stored: StoredExecution) -> Plan:
@@ -955,6 +973,10 @@ class QueryService:
                     next_sweep = time.monotonic() + self._settings.sweep_interval_seconds
                 if not self._is_draining:
                     self._scheduler.adopt_abandoned()
+                self._store_trouble = None
+            except StoreUnavailable as error:
+                self._store_trouble = error.detail
+                _LOG.warning("upkeep: the execution store does not answer: %s", error)
             except Exception:  # upkeep goes on whatever happens: the next round may succeed
                 _LOG.exception("upkeep failed; it is tried again")
             self._is_closing.wait(self._settings.adoption_interval_seconds)

@@ -17,11 +17,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
 from threading import Event
+
+from opentelemetry.trace import Span, Tracer
+from structlog.contextvars import bound_contextvars
 
 from service.encoding import base_type, unique_names
 from service.engine import (
@@ -48,6 +51,7 @@ from service.ownership import Ownership
 from service.places import placed
 from service.result_csv import ResultUnreadable, read_batches
 from service.spool import SpoolBusy, SpoolFull, Spools, SpoolWriter
+from service.tracing import NO_TRACER, continued
 from service.transcoding import Transcoder
 
 _LOG = logging.getLogger(__name__)
@@ -101,6 +105,7 @@ class QueryRunner:
         slots: EngineSlots | None = None,
         maximum_attempts: int = 2,
         monotonic: Callable[[], float] = time.monotonic,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -110,6 +115,7 @@ class QueryRunner:
         self._on_end = on_end
         self._plan_again = plan_again
         self._maximum_attempts = maximum_attempts
+        self._tracer = tracer
         self._slots = slots or UnlimitedSlots()
         self._monotonic = monotonic
         self._unavailable: dict[str, QueryFailure] = {}
@@ -130,13 +136,28 @@ class QueryRunner:
             stored = self._store.get(query_id)
             if stored is None or stored.execution.is_terminal or stored.owner != self._ownership.owner:
                 return RunOutcome.DONE
-            return self._driven(stored)
+            with bound_contextvars(query_id=query_id, tenant=stored.execution.tenant), self._span(stored) as span:
+                outcome = self._driven(stored)
+                span.set_attribute("data_hist.outcome", outcome.name)
+                return outcome
         except StoreUnavailable as error:
             _LOG.warning("the execution store is not available for query %s: %s", query_id, error)
             return RunOutcome.POSTPONED
         except _OwnershipLost:
             _LOG.warning("query %s is left to whoever has it now", query_id)
             return RunOutcome.GIVEN_BACK
+
+    def _span(self, stored: StoredExecution) -> AbstractContextManager[Span]:
+        """The span of one drive, where the query was asked."""
+        attributes: dict[str, str | int] = {
+            "db.system.name": stored.engine_name,
+            "data_hist.query_id": stored.query_id,
+            "data_hist.tenant": stored.execution.tenant,
+            "data_hist.attempt": stored.attempt,
+        }
+        return self._tracer.start_as_current_span(
+            "query", context=continued(stored.trace_parent), attributes=attributes
+        )
 
     def _driven(self, stored: StoredExecution) -> RunOutcome:
         query_id = stored.query_id
@@ -173,6 +194,10 @@ class QueryRunner:
             _LOG.exception("query %s failed for a reason of our own", query_id)
             detail = f"the service itself failed while it ran this query; its log tells more under {query_id}"
             return self._failed(stored, QueryFailure("InternalError", detail, Blame.SERVICE))
+
+    def troubles(self) -> list[str]:
+        """What keeps queries from going on, each trouble once: the engine's or the disk's own words."""
+        return sorted({failure.detail for failure in list(self._unavailable.values())})
 
     def stop(self) -> None:
         """Makes every drive end soon, with GIVEN_BACK; what they drove stays unfinished for a successor."""
@@ -224,7 +249,12 @@ class QueryRunner:
         if stored.is_cancel_requested:
             self._engine.stop(engine_id)
         try:
-            ended = self._engine.wait(engine_id, lambda execution: self._progressed(stored, execution))
+            with self._tracer.start_as_current_span("engine wait") as span:
+                span.set_attribute("data_hist.engine_id", engine_id)
+                ended = self._engine.wait(engine_id, lambda execution: self._progressed(stored, execution))
+                span.set_attribute("data_hist.status", ended.status.value)
+                if ended.statistics.data_scanned_bytes is not None:
+                    span.set_attribute("data_hist.scanned_bytes", ended.statistics.data_scanned_bytes)
         except EngineExecutionLost:
             detail = "the engine lost this query, perhaps because it was restarted"
             failure = QueryFailure("EngineLostQuery", detail, Blame.ENGINE, retryable=True)
@@ -256,7 +286,8 @@ class QueryRunner:
             if current is None or current.execution.is_terminal or not current.is_starting:
                 return None
         owner = self._owner(stored)
-        engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token, context=_start_context(stored))
+        with self._tracer.start_as_current_span("engine start"):
+            engine_id = self._engine.start(stored.engine_sql, token=stored.engine_token, context=_start_context(stored))
         started = self._store.record_started(query_id, owner, engine_id, QueryStatus.QUEUED, self._clock())
         if started.execution.is_terminal:
             return None
@@ -364,7 +395,7 @@ class QueryRunner:
             result_location=ended.result_location,
         )
         is_announced = False
-        with self._spools.writer(stored.query_id) as writer:
+        with self._tracer.start_as_current_span("spool") as span, self._spools.writer(stored.query_id) as writer:
             for row_count in self._spooling(writer, stored, columns, ended.result_location):
                 self._owner(stored)
                 if not is_announced and row_count > MAXIMUM_RESULTS_PER_PAGE:
@@ -372,6 +403,7 @@ class QueryRunner:
                     if not self._end(stored, replace(ending, ended_at=self._clock())):
                         return RunOutcome.DONE
             writer.complete()
+            span.set_attributes({"data_hist.rows": writer.row_count, "data_hist.result_bytes": writer.size_bytes})
         if is_announced:
             self._spooled(stored.query_id, writer)
         else:

@@ -63,7 +63,8 @@ CREATE TABLE IF NOT EXISTS executions (
     result_location TEXT,
     is_spooled INTEGER NOT NULL,
     is_expunged INTEGER NOT NULL,
-    freshness TEXT                          -- JSON
+    freshness TEXT,                         -- JSON
+    trace_parent TEXT
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS executions_idempotency ON executions (tenant, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
@@ -92,8 +93,9 @@ class SqliteExecutionStore:
             for statement in _SCHEMA.split(";\n"):
                 self._connection.execute(statement)
             known = {row["name"] for row in self._connection.execute("PRAGMA table_info(executions)")}
-            if "freshness" not in known:  # a file of an earlier release
-                self._connection.execute("ALTER TABLE executions ADD COLUMN freshness TEXT")
+            for name in ("freshness", "trace_parent"):
+                if name not in known:  # a file of an earlier release
+                    self._connection.execute(f"ALTER TABLE executions ADD COLUMN {name} TEXT")
 
     def insert(self, stored: StoredExecution) -> StoredExecution:
         row = record_of(stored)

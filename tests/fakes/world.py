@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from opentelemetry.trace import Tracer
+
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from service.budgets import BudgetPlan, Budgets
@@ -24,6 +26,7 @@ from service.sql.plan import PlannedStatement, PlannedTable, TimeRange
 from service.sqlite_executions import SqliteExecutionStore
 from service.sqlite_usage import SqliteUsageStore
 from service.tokens import TokenSigner
+from service.tracing import NO_TRACER
 from tests.fakes.aws import FakeAthena, FakeS3
 
 _ANY_TIME = TimeRange()
@@ -68,6 +71,7 @@ class World:
     planner: FakePlanner = field(default_factory=FakePlanner)
     query_limits: QueryLimits | None = None
     plan: BudgetPlan = field(default_factory=BudgetPlan)
+    tracer: Tracer = NO_TRACER
 
     def __post_init__(self) -> None:
         self.s3 = FakeS3()
@@ -103,6 +107,7 @@ class World:
             settings=QueryServiceSettings(limits=self.limits, adoption_interval_seconds=0.05),
             query_limits=self.query_limits,
             budgets=self.budgets(),
+            tracer=self.tracer,
         )
 
     def close(self) -> None:

@@ -77,6 +77,7 @@ class FakeQueryService(QueryService):
         self.waiting = 0
         self.open_downloads = 0
         self.troubles: list[str] = []
+        self.waits_for: tuple[str, ...] = ()
         self.changed = asyncio.Event()
         self.is_started = False
         self.is_closed = False
@@ -256,6 +257,9 @@ class FakeQueryService(QueryService):
 
     def problems(self) -> Sequence[str]:
         return self.troubles
+
+    def degradations(self) -> Sequence[str]:
+        return self.waits_for
 
     def _of(self, query_id: str, caller: Caller) -> QueryExecution:
         execution = self.executions.get(query_id)
