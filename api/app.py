@@ -81,6 +81,7 @@ def create_app(
         stopping=stopping or asyncio.Event(),
         rate_limits=RateLimits(settings.rate_limit),
         audit=audit,
+        public_url=settings.public_url or "",
     )
 
     @asynccontextmanager

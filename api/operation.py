@@ -57,6 +57,7 @@ class Application:
     stopping: asyncio.Event
     rate_limits: RateLimits
     audit: AuditTrail | None = None
+    public_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

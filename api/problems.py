@@ -230,6 +230,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     service_errors.ScopeMissing: 403,
     service_errors.InvalidRequest: 400,
     service_errors.InvalidPagingToken: 400,
+    service_errors.InvalidDownloadLink: 403,
     service_errors.IdempotencyConflict: 422,
     # the SQL; every kind of it
     service_errors.StatementError: 400,

@@ -23,6 +23,7 @@ from glue.aws_clients import error_code
 from service.engine_slots import EngineSlots, UnlimitedSlots
 from service.executions import ExecutionStore
 from service.key_store import KeyStore, SqliteKeyStore
+from service.managed_secrets import PREFIX, ManagedKeyRing, SecretReference, SecretUnreadable, read_secret
 from service.ownership import LocalOwnership, Ownership
 from service.queries import QueryServiceSettings
 from service.scheduler import SchedulerLimits
@@ -130,6 +131,8 @@ def _key_ring(data_dir: Path, settings: Settings) -> KeyRing:
     try:
         if settings.secret_file is not None:
             return KeyRingFile(settings.secret_file)
+        if settings.secret is not None and settings.secret.startswith(PREFIX):
+            return _managed_key_ring(SecretReference.parse(settings.secret))
         if settings.secret is not None:
             return FixedKeyRing(*(secret.value for secret in secrets_of(settings.secret.encode())))
         return FixedKeyRing(load_or_create_secret(data_dir / "secret"))
@@ -137,6 +140,18 @@ def _key_ring(data_dir: Path, settings: Settings) -> KeyRing:
         raise SettingsError(f"the secrets cannot be read: {error}") from error
     except ValueError as error:
         raise SettingsError(f"the secrets cannot be used: {error}") from error
+
+
+def _managed_key_ring(reference: SecretReference) -> KeyRing:
+    """The secrets that AWS Secrets Manager keeps. Raises SettingsError when it does not give them."""
+    import boto3  # as dynamodb_client
+    from botocore.config import Config
+
+    secrets_manager = boto3.client("secretsmanager", config=Config(connect_timeout=2, read_timeout=5))
+    try:
+        return ManagedKeyRing(lambda: read_secret(secrets_manager, reference))
+    except SecretUnreadable as error:
+        raise SettingsError(f"the secrets cannot be read: {error}") from error
 
 
 def _require_tables(dynamodb: Any, *names: str) -> None:

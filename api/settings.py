@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from service.managed_secrets import PREFIX as PREFIX_OF_REFERENCES
+from service.managed_secrets import SecretReference
+
 PREFIX = "DATA_HIST_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -175,6 +178,8 @@ def _table(text: str) -> str:
 
 
 def _secret(text: str) -> str:
+    if text.startswith(PREFIX_OF_REFERENCES):
+        SecretReference.parse(text)
     return text
 
 
@@ -246,7 +251,13 @@ class Settings:
     secret: str | None = field(
         default=None,
         repr=False,
-        metadata=_about(_secret, "the same secrets as text, instead of a file", shown="") | {"is_secret": True},
+        metadata=_about(
+            _secret,
+            "the same secrets as text, instead of a file; or `secretsmanager:NAME` (`#MEMBER`), where AWS Secrets"
+            " Manager has them",
+            shown="",
+        )
+        | {"is_secret": True},
     )
     lake_bucket: str = field(
         default="data-hist-lake", metadata=_about(_bucket, "bucket of the lake; tables lie below `secor/` in it")
@@ -536,6 +547,14 @@ class Settings:
             _path, "YAML file that says what words of these claims are worth ([security.md](security.md))", shown=""
         ),
     )
+    public_url: str | None = field(
+        default=None,
+        metadata=_about(
+            _word(r"https?://[0-9A-Za-z.:\[\]-]+", "an origin such as https://data-hist.example.org"),
+            "where clients reach the service, for download links; without it a link is a path",
+            shown="",
+        ),
+    )
     cors_origins: tuple[str, ...] = field(
         default=(),
         metadata=_about(
@@ -623,6 +642,7 @@ CLIENT_VARIABLES = frozenset(
     {
         "DATA_HIST_URL",
         "DATA_HIST_API_KEY",
+        "DATA_HIST_API_KEY_FILE",
         "DATA_HIST_KEY",
         "DATA_HIST_DEBUG",
         "DATA_HIST_CRAWLER_ROLE",

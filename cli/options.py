@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cli.failure import Failure
 
 DataDir = Annotated[
     Path,
@@ -27,3 +30,17 @@ Key = Annotated[
 
 DEFAULT_DATA_DIR = Path(".data")
 DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def key_of(option: str | None) -> str | None:
+    """The API key to send: the option's (or its variable's), else what is in the file DATA_HIST_API_KEY_FILE names.
+
+    Ends the command when that file cannot be read.
+    """
+    path = os.environ.get("DATA_HIST_API_KEY_FILE", "")
+    if option or not path:
+        return option
+    try:
+        return Path(path).read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"DATA_HIST_API_KEY_FILE={path} cannot be read: {error}") from error

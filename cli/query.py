@@ -15,7 +15,7 @@ import typer
 
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
-from cli.options import DEFAULT_URL, AsJson, Key, Url
+from cli.options import DEFAULT_URL, AsJson, Key, Url, key_of
 from cli.output import counted, say, shown_bytes, write_table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def query(
     if chosen is Format.parquet and out is None and sys.stdout.isatty():
         raise Failure("Parquet is not for a terminal: name a file with --out")
     try:
-        with Client(url, key) as client:
+        with Client(url, key_of(key)) as client:
             execution = _run(
                 client,
                 sql,

@@ -18,6 +18,7 @@
     + ResultExpired                     query_id, expired_at
     + QueryFailed                       query_id, failure (blame: user | engine | service)
     + InvalidPagingToken
+    + InvalidDownloadLink               query_id
     + IdempotencyConflict               query_id
     + BudgetExceeded                    limit_bytes, used_bytes, estimated_bytes, retry_after_seconds
     + TooManyQueries                    limit, retry_after_seconds
@@ -272,6 +273,18 @@ class InvalidPagingToken(ServiceError):
     """The paging token was not made by this service for this query and tenant, or was altered."""
 
     title = "The paging token is not valid"
+
+
+class InvalidDownloadLink(ServiceError):
+    """The link was not made by this service for this query, was altered, or its time is over. Says nothing of whether
+    there is such a query.
+    """
+
+    title = "The download link is not valid"
+
+    def __init__(self, detail: str, *, query_id: str) -> None:
+        super().__init__(detail)
+        self.query_id = query_id
 
 
 class IdempotencyConflict(ServiceError):

@@ -18,6 +18,7 @@ DEFAULT_RETENTION_MINUTES = 1440
 MAXIMUM_RETENTION_MINUTES = 525_600
 MAXIMUM_RESULTS_PER_PAGE = 1000
 MAXIMUM_WAIT_SECONDS = 50.0
+MAXIMUM_LINK_MINUTES = 15
 PRICE_USD_PER_TERABYTE = 5.0
 """Athena's list price per TB scanned; every amount made with it is labelled an estimate."""
 
@@ -237,6 +238,16 @@ class Download:
     content_type: str
     file_name: str
     chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class DownloadLink:
+    """Lets anybody who has the token download the result in this format until `expires_at`."""
+
+    query_id: str
+    format: DownloadFormat
+    token: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ from service.errors import (
     BudgetExceeded,
     EngineUnavailable,
     IdempotencyConflict,
+    InvalidDownloadLink,
+    InvalidPagingToken,
     InvalidRequest,
     NoSpaceForResult,
     QueryFailed,
@@ -67,12 +69,14 @@ from service.execution_records import submitted_at_microseconds
 from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution
 from service.model import (
     DOWNLOAD_CONTENT_TYPES,
+    MAXIMUM_LINK_MINUTES,
     MAXIMUM_RESULTS_PER_PAGE,
     MAXIMUM_RETENTION_MINUTES,
     MAXIMUM_WAIT_SECONDS,
     Caller,
     Download,
     DownloadFormat,
+    DownloadLink,
     DryRun,
     EmptyReason,
     ExecutionListing,
@@ -99,7 +103,7 @@ from service.shared_spools import NoSharedSpools, SharedSpoolLost, SharedSpools
 from service.spool import RowReader, SpoolBusy, SpoolFull, Spools
 from service.sql.plan import PlannedStatement, TimeRange
 from service.tables import partition_descriptions, query_freshness, table_description
-from service.tokens import ListingPosition, TokenSigner
+from service.tokens import LinkGrant, ListingPosition, TokenSigner
 from service.tracing import NO_TRACER, current_trace_parent
 
 _LOG = logging.getLogger(__name__)
@@ -340,6 +344,21 @@ class QueryService:
     async def download(self, query_id: str, caller: Caller, format: DownloadFormat) -> Download:
         """The whole result as a stream of bytes. Raises as next_page does."""
         return await self._in_pool(self._download, query_id, caller, format)
+
+    async def download_link(
+        self, query_id: str, caller: Caller, format: DownloadFormat, *, valid_minutes: int = MAXIMUM_LINK_MINUTES
+    ) -> DownloadLink:
+        """A link to the caller's result that needs no key. It ends after `valid_minutes` (1..15), or with the result.
+
+        Raises as next_page does.
+        """
+        if not 1 <= valid_minutes <= MAXIMUM_LINK_MINUTES:
+            raise InvalidRequest(f"valid_minutes must be from 1 to {MAXIMUM_LINK_MINUTES}", field="valid_minutes")
+        return await self._in_pool(self._link, query_id, caller, format, valid_minutes)
+
+    async def linked_download(self, query_id: str, token: str) -> tuple[Download, Caller]:
+        """What a link leads to, and who made it may have seen. Raises InvalidDownloadLink, and as next_page does."""
+        return await self._in_pool(self._linked, query_id, token)
 
     async def tables(self, caller: Caller) -> Sequence[TableDescription]:  # noqa: ARG002 - every caller sees every table
         """Every served table with its data dictionary and freshness."""
@@ -933,6 +952,34 @@ class QueryService:
             file_name=f"{query_id}.{format.value}",
             chunks=chunks,
         )
+
+    def _link(self, query_id: str, caller: Caller, format: DownloadFormat, valid_minutes: int) -> DownloadLink:
+        stored = self._finished(query_id, caller)
+        expires_at = self._clock() + timedelta(minutes=valid_minutes)
+        if stored.execution.expires_at is not None:
+            expires_at = min(expires_at, stored.execution.expires_at)
+        expires_at = expires_at.replace(microsecond=0)
+        grant = LinkGrant(int(expires_at.timestamp()), format)
+        token = self._signer.link_token(grant, tenant=caller.tenant, query_id=query_id)
+        return DownloadLink(query_id, format, token, expires_at)
+
+    def _linked(self, query_id: str, token: str) -> tuple[Download, Caller]:
+        stored = self._store.get(query_id) if _is_query_id(query_id) else None
+        execution = None if stored is None else stored.execution
+        try:
+            # an unknown query's link is looked at all the same, and told the same
+            grant = self._signer.link_grant(token, tenant=execution.tenant if execution else "", query_id=query_id)
+        except InvalidPagingToken:
+            grant = None
+        if stored is None or execution is None or grant is None:
+            raise InvalidDownloadLink("this link is not one that the service made, or was altered", query_id=query_id)
+        if self._clock().timestamp() >= grant.expires_at_s:
+            raise InvalidDownloadLink("this link has expired; ask for another one", query_id=query_id)
+        customers = (stored.plan_inputs or PlanInputs(customers=())).customers
+        maker = Caller(
+            execution.tenant, None if customers is None else frozenset(customers), frozenset(), execution.key_id
+        )
+        return self._download(query_id, maker, grant.file_format), maker
 
     def _growing_reader(self, stored: StoredExecution) -> RowReader:
         """The reader of a spool that exists or soon will. Raises QueryNotFinished when it does not come, and what

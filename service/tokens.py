@@ -1,15 +1,17 @@
-"""Paging tokens: opaque, signed, stateless. A token says where the next page begins; the signature says that we said
-so.
+"""Signed tokens: opaque, stateless. A paging token says where the next page begins, a link token what may be downloaded
+without a key and until when; the signature says that we said so.
 
     token   = base64url(key id | kind | fields | MAC), no padding, at most 60 characters (the contract allows 1024)
     key id  = which secret signed it, 4 bytes (service.signing_secrets)
     result  = kind 1 | row number u64 | byte offset u64          bound to tenant and query id
     listing = kind 2 | submitted_at in us u64 | query id 16 B    bound to tenant and status filter
     partitions = kind 3 | start of the last one in ms i64        bound to tenant, table and range
+    link    = kind 4 | expires_at in s u64 | format u8           bound to tenant and query id
     MAC     = first 16 bytes of HMAC-SHA256(secret, kind | fields | what it is bound to)
 
 What a token is bound to is part of the MAC and not of the token, so a token of another tenant or query is simply not
-valid. Tokens carry no time: they live as long as the result they point into, and reading twice gives the same page.
+valid. Paging tokens carry no time: they live as long as the result they point into, and reading twice gives the same
+page. Link tokens end with their time or with the result, whichever is first.
 """
 
 from __future__ import annotations
@@ -24,15 +26,20 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.errors import InvalidPagingToken
+from service.model import DownloadFormat
 from service.signing_secrets import KEY_ID_BYTES, KeyRing, Secret
 
 MAC_BYTES = 16
 _RESULT = struct.Struct(">BQQ")
 _LISTING = struct.Struct(">BQ16s")
 _PARTITIONS = struct.Struct(">Bq")
+_LINK = struct.Struct(">BQB")
+# in a token a format is its place here: a new one goes to the end
+_FORMATS = (DownloadFormat.CSV, DownloadFormat.NDJSON, DownloadFormat.PARQUET, DownloadFormat.ARROW)
 _KIND_RESULT = 1
 _KIND_LISTING = 2
 _KIND_PARTITIONS = 3
+_KIND_LINK = 4
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,14 @@ class ListingPosition:
 
     submitted_at_us: int
     query_id: str
+
+
+@dataclass(frozen=True)
+class LinkGrant:
+    """What a link lets anybody do who has it: download in this format, until then (seconds since 1970)."""
+
+    expires_at_s: int
+    file_format: DownloadFormat
 
 
 class TokenSigner:
@@ -88,6 +103,17 @@ class TokenSigner:
         fields = self._verified(token, _PARTITIONS.size, _KIND_PARTITIONS, tenant, listing)
         start_ms: int = _PARTITIONS.unpack(fields)[1]
         return start_ms
+
+    def link_token(self, grant: LinkGrant, *, tenant: str, query_id: str) -> str:
+        """The token of a download link to this result."""
+        fields = _LINK.pack(_KIND_LINK, grant.expires_at_s, _FORMATS.index(grant.file_format))
+        return self._signed(fields, tenant, query_id)
+
+    def link_grant(self, token: str, *, tenant: str, query_id: str) -> LinkGrant:
+        """What the token of a download link grants; it may have expired. Raises InvalidPagingToken."""
+        fields = self._verified(token, _LINK.size, _KIND_LINK, tenant, query_id)
+        _, expires_at_s, file_format = _LINK.unpack(fields)
+        return LinkGrant(expires_at_s, _FORMATS[file_format])
 
     def _mac(self, secret: Secret, fields: bytes, tenant: str, bound_to: str) -> bytes:
         base = self._bases.get(secret)

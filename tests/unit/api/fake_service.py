@@ -19,6 +19,7 @@ from service.errors import (
     ColumnNotFound,
     EngineUnavailable,
     IdempotencyConflict,
+    InvalidDownloadLink,
     InvalidPagingToken,
     QueryFailed,
     QueryFailure,
@@ -35,6 +36,7 @@ from service.model import (
     ColumnDescription,
     Download,
     DownloadFormat,
+    DownloadLink,
     DryRun,
     EmptyReason,
     ExecutionListing,
@@ -216,6 +218,18 @@ class FakeQueryService(QueryService):
                     raise OSError("the spool is gone")
         finally:
             self.open_downloads -= 1
+
+    async def download_link(
+        self, query_id: str, caller: Caller, format: DownloadFormat, *, valid_minutes: int
+    ) -> DownloadLink:
+        self._of(query_id, caller)
+        return DownloadLink(query_id, format, f"signature-of-{query_id}", NOW + timedelta(minutes=valid_minutes))
+
+    async def linked_download(self, query_id: str, token: str) -> tuple[Download, Caller]:
+        if token != f"signature-of-{query_id}":
+            raise InvalidDownloadLink("no such link", query_id=query_id[:100])
+        maker = Caller(self.executions[query_id].tenant, frozenset({11000}), frozenset())
+        return await self.download(query_id, maker, DownloadFormat.CSV), maker
 
     async def usage(self, caller: Caller, *, from_ms: int | None, to_ms: int | None, grouping: Grouping) -> UsageReport:
         self.asked_usage = (from_ms, to_ms, grouping)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from cli.failure import Failure
 from cli.main import run
+from cli.options import key_of
 from service.key_store import SqliteKeyStore
 from service.keys import ApiKeys
 
@@ -68,3 +70,15 @@ def test_the_list_tells_expiry_and_use_and_no_secret(
     assert created["expires_at"] in table
     assert "nightly" in table
     assert created["key"].split(".")[1] not in table
+
+
+def test_the_key_to_send_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    path.write_text("k1.secret\n")
+    assert key_of(None) is None
+    monkeypatch.setenv("DATA_HIST_API_KEY_FILE", str(path))
+    assert key_of(None) == "k1.secret"
+    assert key_of("given") == "given"
+    monkeypatch.setenv("DATA_HIST_API_KEY_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(Failure, match="DATA_HIST_API_KEY_FILE"):
+        key_of(None)
