@@ -18,10 +18,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from glue.partition_range import PartitionRange
-from glue.partition_spec import PartitionSpec
+from glue.partition_spec import InvalidPartition, PartitionSpec
 from glue.retention_override import RetentionTerms
 from glue.table_spec import TableSpec
 
+# Where compaction writes: compacted/<table>/<partition>/<id>/. Its objects age for themselves.
+COMPACTED_PREFIX = "compacted/"
 # Clocks differ: what lies this far ahead is a time to come.
 _FUTURE = timedelta(days=1)
 
@@ -32,6 +34,23 @@ class Stage(StrEnum):
     ACTIVE = "ACTIVE"
     ARCHIVED = "ARCHIVED"
     EXPIRED = "EXPIRED"
+
+
+def compacted_prefix(spec: TableSpec) -> str:
+    """The key prefix of a table's compacted objects."""
+    return f"{COMPACTED_PREFIX}{spec.reference}/"
+
+
+def compacted_partition(spec: TableSpec, key: str) -> PartitionSpec | None:
+    """The partition of a compacted object's key; None for any other key."""
+    prefix = compacted_prefix(spec)
+    folders = key.removeprefix(prefix).split("/")[: len(spec.layout.scheme.folders)]
+    if not key.startswith(prefix):
+        return None
+    try:
+        return PartitionSpec.parse("/".join(folders), spec.layout.scheme)
+    except InvalidPartition:
+        return None
 
 
 def partition_terms(spec: TableSpec, partition: PartitionSpec) -> RetentionTerms:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from glue.aws_clients import error_code
+from glue.data_retention import compacted_prefix
 from glue.retention_override import ObjectTag, RetentionTerms
 from glue.table_spec import TableSpec
 
@@ -143,7 +144,12 @@ def _rules(spec: TableSpec) -> Iterable[dict[str, Any]]:
         if spec.retention_tag is None:
             rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": _ABORT_DAYS}
         yield rule
+    compacted = compacted_prefix(spec)  # written by this project, so untagged and without hash folders
+    yield _rule(f"{name}.compacted", compacted, None, spec.retention_terms)
     for override in spec.retention_overrides:
+        if override.prefix is not None:
+            below = compacted + override.prefix
+            yield _rule(f"{name}.override.{override.name}.compacted", below, None, override.terms)
         for number, prefix in enumerate(prefixes, start=1):
             if override.prefix is not None and spec.layout.has_md5_prefix:
                 raise CannotKeepRetention(f"{spec.reference}: override {override.name}: its folders begin with a hash")

@@ -21,7 +21,15 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from glue.aws_clients import error_code, error_message
-from glue.data_retention import Stage, counted_since, partition_terms, ranges_past, stage
+from glue.data_retention import (
+    Stage,
+    compacted_partition,
+    compacted_prefix,
+    counted_since,
+    partition_terms,
+    ranges_past,
+    stage,
+)
 from glue.layout import LakeKey
 from glue.ledger import KnownObject, ObjectRemoval, PartitionRecord
 from glue.partition_range import PartitionRange
@@ -219,22 +227,35 @@ class _Run:
 
     def _stored_long_ago(self) -> Iterator[PartitionSpec]:
         """The partitions with objects so old that they may have expired: found in the store, nobody else knows them."""
-        layout = self.spec.layout
+        spec, layout = self.spec, self.spec.layout
+
+        def raw(key: str) -> PartitionSpec | None:
+            parsed = layout.parse(key)
+            return parsed.partition if isinstance(parsed, LakeKey) and parsed.topic == spec.topic else None
+
+        for prefix in layout.listing_prefixes(spec.topic):
+            yield from self._stored_below(prefix, raw, is_ordered=not layout.has_md5_prefix)
+        yield from self._stored_below(
+            compacted_prefix(spec), lambda key: compacted_partition(spec, key), is_ordered=True
+        )
+
+    def _stored_below(
+        self, prefix: str, partition_of: Callable[[str], PartitionSpec | None], *, is_ordered: bool
+    ) -> Iterator[PartitionSpec]:
+        """Those of one prefix. Where keys sort as partitions do, only the ranges in question are listed."""
         ranges = list(ranges_past(self.spec, self.now, expired=True))
-        is_ordered = not layout.has_md5_prefix and layout.alternative is None
         last: PartitionSpec | None = None
         for time_range in ranges if is_ordered else [PartitionRange()]:
-            for prefix in layout.listing_prefixes(self.spec.topic):
-                first = "" if time_range.first is None else layout.folder(self.spec.topic, time_range.first)
-                for found in self._listed(prefix, start_after=first):
-                    parsed = layout.parse(found.key)
-                    if not isinstance(parsed, LakeKey) or parsed.topic != self.spec.topic or parsed.partition == last:
-                        continue
-                    if any(each.contains(parsed.partition) for each in ranges):
-                        last = parsed.partition
-                        yield parsed.partition
-                    elif is_ordered and time_range.last is not None:
-                        break
+            first = "" if time_range.first is None else f"{prefix}{time_range.first.path()}"
+            for found in self._listed(prefix, start_after=first):
+                partition = partition_of(found.key)
+                if partition is None or partition == last:
+                    continue
+                if any(each.contains(partition) for each in ranges):
+                    last = partition
+                    yield partition
+                elif is_ordered and time_range.last is not None:
+                    break
 
     # Whether they do
 
@@ -276,9 +297,10 @@ class _Run:
         named = [location.removeprefix(bucket)] if location.startswith(bucket) else []
         if candidate.record is not None:
             named += [known.key.rpartition("/")[0] for known in self._known_objects(candidate.partition)]
-        folders = {folder.rstrip("/") + "/" for folder in named}
         path = candidate.partition.path() + "/"
-        return {own} | {folder for folder in folders if path in folder and not folder.startswith(own)}
+        found = {own, f"{compacted_prefix(self.spec)}{path}"}
+        found |= {folder for folder in (name.rstrip("/") + "/" for name in named) if path in folder}
+        return {folder for folder in found if not any(folder != outer and folder.startswith(outer) for outer in found)}
 
     def _known_objects(self, partition: PartitionSpec) -> Iterator[KnownObject]:
         return self.ledger.known_objects(self.spec.reference, PartitionRange(partition, partition))

@@ -121,7 +121,8 @@ class TestLifecycle:
     def test_applied_twice_and_followed_when_specs_change(self, lake: Lake) -> None:
         logs = replace(SPEC, name="logs", topic="logs", archive_days=None)
         plan = plan_lifecycle(lake.s3, SPEC.bucket, [SPEC, logs])
-        assert (plan.added, plan.changed, plan.removed) == (("data-hist.events", "data-hist.logs"), (), ())
+        names = ("data-hist.events", "data-hist.events.compacted", "data-hist.logs", "data-hist.logs.compacted")
+        assert (plan.added, plan.changed, plan.removed) == (names, (), ())
         assert [apply_lifecycle(lake.s3, plan) for _ in range(1)] == [True]
         again = plan_lifecycle(lake.s3, SPEC.bucket, [SPEC, logs])
         assert (again.has_changes, apply_lifecycle(lake.s3, again)) == (False, False)
@@ -133,13 +134,14 @@ class TestLifecycle:
             "Expiration": {"Days": 30},
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
         }
-        assert "Transitions" not in self.rules(lake)[1]
-        assert self.rules(lake)[1]["Expiration"] == {"Days": 10}
+        assert self.rules(lake)[1]["Filter"] == {"Prefix": "compacted/events/"}
+        assert "Transitions" not in self.rules(lake)[2]
+        assert self.rules(lake)[2]["Expiration"] == {"Days": 10}
         longer = replace(SPEC, retention_days=11)
         plan = plan_lifecycle(lake.s3, SPEC.bucket, [longer])
-        assert (plan.added, plan.changed, plan.removed) == ((), ("data-hist.events",), ("data-hist.logs",))
+        assert (plan.added, plan.changed, plan.removed) == ((), names[:2], names[2:])
         apply_lifecycle(lake.s3, plan)
-        assert [rule["ID"] for rule in self.rules(lake)] == ["data-hist.events"]
+        assert [rule["ID"] for rule in self.rules(lake)] == list(names[:2])
 
     def test_rules_of_others_stay_and_are_told_when_they_are_shorter(self, lake: Lake) -> None:
         foreign = [
@@ -182,7 +184,7 @@ class TestLifecycle:
         hashed = replace(SPEC, layout=replace(SPEC.layout, has_md5_prefix=True))
         with pytest.raises(CannotKeepRetention, match="hash"):
             wanted_rules([hashed])
-        (rule,) = wanted_rules([replace(hashed, retention_tag=ObjectTag("table", "events"))])
+        rule, _ = wanted_rules([replace(hashed, retention_tag=ObjectTag("table", "events"))])
         assert rule["Filter"] == {"Tag": {"Key": "table", "Value": "events"}}
         assert "AbortIncompleteMultipartUpload" not in rule
 
@@ -274,10 +276,12 @@ class TestSweep:
         lake.fill(OLD)
         partition = PartitionSpec.from_datetime(OLD)
         folder = f"compacted/events/{partition.path()}/v2/"
-        lake.s3.put_object(Bucket=SPEC.bucket, Key=folder + "part.parquet", Body=b"x")
-        for location in (f"s3://{SPEC.bucket}/{folder}", f"s3://{SPEC.bucket}/"):
+        elsewhere = f"by-hand/{partition.path()}/"
+        for key in (folder + "part.parquet", folder + "_manifest.json", elsewhere + "x"):
+            lake.s3.put_object(Bucket=SPEC.bucket, Key=key, Body=b"x")
+        for location, count in ((folder, 4), (elsewhere, 5), ("", 4)):
             entry = lake.spec.partition_input(partition)
-            entry["StorageDescriptor"]["Location"] = location
+            entry["StorageDescriptor"]["Location"] = f"s3://{SPEC.bucket}/{location}"
             lake.glue.update_partition(
                 DatabaseName=SPEC.database,
                 TableName=SPEC.name,
@@ -285,7 +289,10 @@ class TestSweep:
                 PartitionInput=entry,
             )
             told = lake.sweep(ARCHIVING, apply=False)
-            assert told.archived_objects == (3 if folder in location else 2)
+            assert told.archived_objects == count
+        lake.sweep(ARCHIVING)
+        assert lake.sweep(EXPIRING).deleted_objects == 4  # what somebody put elsewhere by hand is theirs
+        assert not lake.sweep(EXPIRING).has_work
 
     def test_a_partition_that_the_catalogue_keeps_keeps_its_objects(self, embedded: Callable[..., Lake]) -> None:
         lake = embedded()
