@@ -8,12 +8,15 @@ to the temporary folder.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 
@@ -22,6 +25,7 @@ from embedded.sql.physical import text_literal
 from embedded.sql.translation import install, prepare
 
 _INTERRUPT_INTERVAL_SECONDS = 0.05
+_NICENESS = 10
 
 
 class Cancelled(Exception):
@@ -115,6 +119,7 @@ class Slots:
             thread.start()
 
     def _run(self, run: Run, task: Task) -> None:
+        give_way()
         try:
             task(run)
         finally:
@@ -150,13 +155,22 @@ class Slots:
             self._idle.wait_for(lambda: not self._threads, timeout=patience_seconds)
 
 
+def give_way() -> None:
+    """Lets other threads of the process go first: those that answer requests. What this thread starts inherits it.
+
+    On Linux niceness is a thread's own (setpriority(2), "C library/kernel differences"); elsewhere nothing changes.
+    """
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
 class DuckEngine:
     """The DuckDB instance. `cursor()` gives a query its own connection to it."""
 
     def __init__(self, *, readable_folders: Sequence[Path], temporary_folder: Path, memory_limit: str) -> None:
         temporary_folder.mkdir(parents=True, exist_ok=True)
-        self._connection = duckdb.connect(
-            config={
+        self._connection = _connected(
+            {
                 "memory_limit": memory_limit,
                 "temp_directory": str(temporary_folder / "spill"),
                 "autoinstall_known_extensions": False,
@@ -185,3 +199,14 @@ class DuckEngine:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _connected(config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """A new DuckDB instance whose own threads give way."""
+
+    def connect() -> duckdb.DuckDBPyConnection:
+        give_way()
+        return duckdb.connect(config=config)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(connect).result()

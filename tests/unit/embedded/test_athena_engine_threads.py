@@ -1,7 +1,11 @@
-"""Python functions are shared by all queries of an instance and outlive the query that first needed them."""
+"""Threads of the engine: Python functions are shared by all queries and outlive the one that first needed them; whoever
+answers requests goes first.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from embedded.athena_engine import DuckEngine, Run
+from embedded.athena_engine import DuckEngine, Run, Slots
 from embedded.sql.translation import text_query, translate
 from tests.sql_executor import EmptyCatalogue
 
@@ -84,3 +88,22 @@ def test_a_stop_that_comes_before_the_query_begins_still_ends_it(engine: DuckEng
         cursor.execute("SELECT count(*) FROM range(100000) a, range(100000) b, range(100000) c")
     run.release()
     cursor.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness of a single thread is Linux's")
+def test_queries_give_way_to_the_threads_that_answer_requests(engine: DuckEngine) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    if own >= 19:
+        pytest.skip("nothing is nicer than this process")
+    seen: list[int] = []
+
+    def task(run: Run) -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    slots = Slots(1)
+    slots.submit(Run("e1"), task)
+    slots.close()
+    others = [os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in Path("/proc/self/task").iterdir()]
+    assert seen[0] > own
+    assert any(niceness > own for niceness in others)  # DuckDB's own threads
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
