@@ -12,6 +12,9 @@ from bench.report import keep, machine, markdown
 
 BENCHMARKS: dict[str, str] = {
     "status": "bench.http:get_status",
+    "status-rate": "bench.burst:status_rate",
+    "status-busy": "bench.burst:status_while_busy",
+    "burst": "bench.burst:thousand_queries",
     "pages": "bench.http:pages",
     "round-trip": "bench.round_trip:small_query",
     "scan": "bench.scan:embedded_over_bare",
@@ -22,6 +25,8 @@ BENCHMARKS: dict[str, str] = {
     "aws": "bench.aws:select_one",
     "translation": "bench.translation:medium_query",
     "concurrency": "bench.concurrency:eight_queries",
+    "replicas": "bench.replicas:two_replicas",
+    "replicas-pages": "bench.replicas:pages_of_another",
     "peers": "bench.page_peers:pages_of_peers",
     "keys": "bench.ingest:keys",
     "tracker": "bench.ingest:tracker",

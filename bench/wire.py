@@ -10,6 +10,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 _BUFFER_BYTES = 4 * 1024 * 1024
@@ -35,7 +36,15 @@ class Wire:
 
     def ask(self, request: bytes) -> bytes:
         """The body of the answer (chunked ones with their chunk lines). Raises RuntimeError for anything but 200."""
+        self.send(request)
+        return self.answer()
+
+    def send(self, request: bytes) -> None:
+        """Sends a request whose answer is read later."""
         self._socket.sendall(request)
+
+    def answer(self) -> bytes:
+        """The body of the answer to the request that was sent. Raises as `ask`."""
         view = memoryview(self._buffer)
         filled = 0
         while (end := self._buffer.find(b"\r\n\r\n", 0, filled)) < 0:
@@ -87,5 +96,26 @@ def median_milliseconds(port: int, requests: Sequence[bytes]) -> Callable[[], fl
                 wire.ask(request)
                 samples.append((time.perf_counter() - started) * 1000)
         return statistics.median(samples)
+
+    return measure
+
+
+def requests_per_second(
+    ports: Sequence[int], request: bytes, *, connections: int = 16, rounds: int = 60
+) -> Callable[[], float]:
+    """A measurement: answers a second over so many connections, spread over the ports, all of them kept busy."""
+
+    def measure() -> float:
+        with ExitStack() as stack:
+            wires = [stack.enter_context(Wire(ports[number % len(ports)])) for number in range(connections)]
+            started = time.perf_counter()
+            for wire in wires:
+                wire.send(request)
+            for turn in range(rounds):
+                for wire in wires:
+                    wire.answer()
+                    if turn + 1 < rounds:
+                        wire.send(request)
+            return connections * rounds / (time.perf_counter() - started)
 
     return measure
