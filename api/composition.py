@@ -32,6 +32,8 @@ from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
 from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
+from glue.inspection import InspectionMode, Inspector
+from glue.inspection_queue import InspectionQueue
 from glue.ledger import PartitionLedger
 from glue.retention_sweep import SweepReport, sweep
 from glue.sweep_schedule import DataSweeper
@@ -78,6 +80,7 @@ class World:
     request_events: RequestEvents | None
     audit: AuditTrail | None
     watch: FolderWatch | None
+    inspection: InspectionQueue | None
     data_sweeper: DataSweeper | None
     traces: TracerProvider | None
     settings: Settings
@@ -106,6 +109,8 @@ class World:
         """Closes what the query service (closed by itself, in its event loop) does not own."""
         if self.watch is not None:
             self.watch.close()
+        if self.inspection is not None:
+            self.inspection.close()
         if self.data_sweeper is not None:
             self.data_sweeper.close()
         if self.request_events is not None:
@@ -170,6 +175,14 @@ class World:
                 "data_hist_lake_changes",
                 "Objects of the lake that came, went or were left alone, by what became of them.",
                 self.watch.report.counts(),
+                label="outcome",
+                is_counter=True,
+            )
+        if self.inspection is not None:
+            yield Reading(
+                "data_hist_inspected_objects",
+                "Objects of the lake that were looked at for their rows, by what became of them.",
+                self.inspection.report.counts(),
                 label="outcome",
                 is_counter=True,
             )
@@ -321,7 +334,8 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         slots=shared.slots,
         tracer=NO_TRACER if traces is None else traces.get_tracer(SERVICE),
     )
-    watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock)
+    inspection = _inspection(lake, settings)
+    watch = None if not lake.is_embedded or settings.watch == "off" else _lake_watch(lake, settings, clock, inspection)
     data_sweeper = None if settings.data_retention == "off" else _data_sweeper(lake, settings, clock)
 
     def close_clients() -> None:
@@ -339,6 +353,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events,
         audit,
         watch,
+        inspection,
         data_sweeper,
         traces,
         settings,
@@ -355,8 +370,24 @@ def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:
     return explain
 
 
-def _lake_watch(lake: Lake, settings: Settings, clock: Clock) -> FolderWatch:
-    tracker = PartitionTracker(lake.glue, lake.ledger, lake.tables.values(), clock=clock)
+def _inspection(lake: Lake, settings: Settings) -> InspectionQueue | None:
+    """Reads the objects of a lake folder. Those of an account are read by the worker or the Lambda function."""
+    mode: InspectionMode = "sample" if settings.inspect == "sample" else "full"
+    if not lake.is_embedded or settings.inspect == "off":
+        return None
+
+    def inspector(between_chunks: Callable[[], None]) -> Inspector:
+        maximum_bytes = settings.inspect_max_bytes
+        return Inspector(lake.s3, lake.ledger, mode=mode, maximum_bytes=maximum_bytes, between_chunks=between_chunks)
+
+    queue = InspectionQueue(inspector, lake.ledger, lake.tables.values())
+    queue.start()
+    return queue
+
+
+def _lake_watch(lake: Lake, settings: Settings, clock: Clock, inspection: InspectionQueue | None) -> FolderWatch:
+    on_recorded = None if inspection is None else inspection.put
+    tracker = PartitionTracker(lake.glue, lake.ledger, lake.tables.values(), clock=clock, on_recorded=on_recorded)
     reconciler = FolderReconciler(lake.s3.root, lake.tables.values(), tracker, lake.ledger)
     mode: WatchMode = "poll" if settings.watch == "poll" else "auto"
     watch = FolderWatch(

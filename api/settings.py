@@ -398,6 +398,18 @@ class Settings:
             " 0 is all",
         ),
     )
+    inspect: str = field(
+        default="full",
+        metadata=_about(
+            _one_of("off", "sample", "full"),
+            "read objects that came into the lake folder, after they are registered, for their rows and times: `full`;"
+            " `sample`: only their beginnings; `off`",
+        ),
+    )
+    inspect_max_bytes: int = field(
+        default=268_435_456,
+        metadata=_about(_whole_number(0, 2**53 - 1), "of larger objects only the beginning is read"),
+    )
     data_retention: str = field(
         default="off",
         metadata=_about(

@@ -181,6 +181,46 @@ def late(
 
 
 @app.command()
+def inspect(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    is_sample: Annotated[bool, typer.Option("--sample", help="Read only the beginnings of objects.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Read objects that nobody has read, for their rows, their times and how late they came."""
+    from cli.lake import open_lake
+    from glue.inspection import Inspector
+
+    with open_lake(data_dir) as lake:
+        spec = lake.table(table)
+        inspector = Inspector(lake.s3, lake.ledger, mode="sample" if is_sample else "full")
+        report = inspector.inspect(spec, partition_range(spec, from_text, to_text))
+    exit_code = ExitCode.PARTLY if report.failed else ExitCode.OK
+    for key, reason in report.failed:
+        say(f"failed: s3://{spec.bucket}/{key}: {reason}")
+    for key, reason in report.faults:
+        say(f"fault: s3://{spec.bucket}/{key} {reason}")
+    counts = {f"{name}_count": count for name, count in report.counts().items()}
+    if as_json:
+        totals = {
+            "row_count": report.row_count,
+            "malformed_count": report.malformed_count,
+            "size_bytes": report.size_bytes,
+        }
+        faults = [{"key": key, "reason": reason} for key, reason in report.faults]
+        write_json({"table": spec.reference, **counts, **totals, "faults": faults, "exit_code": int(exit_code)})
+        return int(exit_code)
+    write_table([("objects", False), ("count", True)], [(n, f"{c:,}") for n, c in report.counts().items() if c])
+    say(
+        f"{counted(report.row_count, 'row')} and {counted(report.malformed_count, 'malformed line')} in"
+        f" {shown_bytes(report.size_bytes)}"
+    )
+    return int(exit_code)
+
+
+@app.command()
 def offsets(
     table: Annotated[str, typer.Argument(help="The table's name.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,

@@ -134,6 +134,9 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                 _rate("data_hist_lake_changes_total", "outcome"),
                 "Where the service watches the lake folder; on AWS the tracker's own metrics tell (CloudWatch).",
             ),
+            Panel(
+                "Objects read for their rows, by outcome", "ops", _rate("data_hist_inspected_objects_total", "outcome")
+            ),
             Panel("Left past their retention", "ops", _rate("data_hist_swept_total", "outcome")),
         ),
     ),

@@ -36,6 +36,7 @@ WatchMode = Literal["auto", "poll", "off"]
 
 _CHANGES_PER_APPLY = 5_000
 _MAXIMUM_SEEN_FOREIGN = 10_000
+_TAG_KIND = "modified:"
 # inotify: changes are gathered until none came for a step, at most for the debounce; the timeout is how soon the
 # thread notices that it shall stop, and how often folders whose changes failed are tried again.
 _DEBOUNCE_MILLISECONDS = 1_000
@@ -137,13 +138,11 @@ class FolderReconciler:
     def _differences(self, folder: LakeFolder) -> Iterator[ObjectChange]:
         spec, table_folder = self._tables[folder.table]
         key_folder = spec.layout.topic_prefix(spec.topic) + "".join(f"{name}/" for name in folder.names)
-        known = {
-            known.key: known.size_bytes for known in self._known(spec, folder.names) if known.key.startswith(key_folder)
-        }
-        for key, size_bytes, arrival in _files(table_folder.joinpath(*folder.names), key_folder):
-            before = known.pop(key, 0)
-            if before != size_bytes and not self._is_foreign_again(spec, key):
-                yield ObjectChange("created", spec.bucket, key, size_bytes, happened_at=arrival)
+        known = {known.key: known for known in self._known(spec, folder.names) if known.key.startswith(key_folder)}
+        for key, size_bytes, arrival, tag in _files(table_folder.joinpath(*folder.names), key_folder):
+            before = known.pop(key, None)
+            if _is_news(before, size_bytes, tag) and not self._is_foreign_again(spec, key):
+                yield ObjectChange("created", spec.bucket, key, size_bytes, happened_at=arrival, content_tag=tag)
         for key in known:
             yield ObjectChange("removed", spec.bucket, key)
 
@@ -297,8 +296,18 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _files(folder: Path | str, key_folder: str) -> Iterator[tuple[str, int, datetime]]:
-    """(key, bytes, arrival) of the files below; markers (`_`, `.`), symbolic links and names not in UTF-8 left out."""
+def _is_news(known: KnownObject | None, size_bytes: int, tag: str) -> bool:
+    """Whether a file is another one than the ledger knows; one of no bytes is no object."""
+    if known is None or known.size_bytes != size_bytes:
+        return size_bytes != 0 or known is not None
+    is_comparable = known.content_tag is not None and known.content_tag.startswith(_TAG_KIND)
+    return is_comparable and known.content_tag != tag
+
+
+def _files(folder: Path | str, key_folder: str) -> Iterator[tuple[str, int, datetime, str]]:
+    """(key, bytes, arrival, tag) of the files below; markers (`_`, `.`), symbolic links and names not in UTF-8 left
+    out. The tag is made of the time of the last change.
+    """
     for entry in _entries(folder):
         name = entry.name
         if name.startswith((".", "_")) or not _is_text(name):
@@ -309,7 +318,8 @@ def _files(folder: Path | str, key_folder: str) -> Iterator[tuple[str, int, date
             elif entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 # the inode's time: it is set by `mv` and `cp -p` too, which keep the file's own
-                yield key_folder + name, status.st_size, datetime.fromtimestamp(status.st_ctime, UTC)
+                arrival = datetime.fromtimestamp(status.st_ctime, UTC)
+                yield key_folder + name, status.st_size, arrival, f"{_TAG_KIND}{status.st_mtime_ns}"
         except FileNotFoundError:
             continue  # gone since the folder was read
 

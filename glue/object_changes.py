@@ -17,6 +17,7 @@ aside with its reason. Delivery is at least once and in any order; `latest_chang
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,10 +29,12 @@ import orjson
 from glue.ledger import sequencer_order
 
 _CREATED = ("ObjectCreated:", "s3:ObjectCreated:")
-_REMOVED = ("ObjectRemoved:", "s3:ObjectRemoved:", "LifecycleExpiration:", "s3:LifecycleExpiration:")
+_EXPIRED = ("LifecycleExpiration:", "s3:LifecycleExpiration:")
+_REMOVED = ("ObjectRemoved:", "s3:ObjectRemoved:", *_EXPIRED)
 _EVENT_BRIDGE_KINDS: Mapping[str, ChangeKind] = {"Object Created": "created", "Object Deleted": "removed"}
 _MAXIMUM_WRAPPINGS = 3  # S3 in SNS in SNS is already one more than anybody builds
 MAXIMUM_SEQUENCER_CHARACTERS = 64
+_ETAG = re.compile(r"[0-9A-Za-z_-]{1,128}")
 
 ChangeKind = Literal["created", "removed"]
 
@@ -45,6 +48,8 @@ class ObjectChange:
     """An object that came (or was replaced) or went.
 
     `sequencer` orders the changes of one key (hex text, see `sequencer_order`); None where the source has none.
+    `content_tag` changes with the bytes (`etag:...`, see `glue.ledger.ObjectRecord`). `was_meant`: it went because a
+    lifecycle rule said so.
     """
 
     kind: ChangeKind
@@ -53,6 +58,8 @@ class ObjectChange:
     size_bytes: int | None = None
     sequencer: str | None = None
     happened_at: datetime | None = None
+    content_tag: str | None = None
+    was_meant: bool = False
 
 
 def object_changes(body: str | bytes) -> tuple[ObjectChange, ...]:
@@ -120,7 +127,8 @@ def _from_record(record: object) -> tuple[ObjectChange, ...]:
         key = unquote_plus(key, errors="strict")
     except UnicodeDecodeError as error:
         raise UnreadableNotification(f"a key that is not UTF-8: {key[:200]!r}") from error
-    return (_change(kind, s3, key, record.get("eventTime")),)
+    was_meant = event_name.startswith(_EXPIRED)
+    return (_change(kind, s3, key, record.get("eventTime"), was_meant=was_meant),)
 
 
 def _from_event_bridge(document: Mapping[str, Any]) -> tuple[ObjectChange, ...]:
@@ -133,7 +141,8 @@ def _from_event_bridge(document: Mapping[str, Any]) -> tuple[ObjectChange, ...]:
     key = _object_of(detail).get("key")
     if not isinstance(key, str):
         raise UnreadableNotification("an event without a key")
-    return (_change(kind, detail, key, document.get("time")),)
+    was_meant = kind == "removed" and str(detail.get("reason", "")).startswith("Lifecycle")
+    return (_change(kind, detail, key, document.get("time"), was_meant=was_meant),)
 
 
 def _object_of(holder: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -143,7 +152,9 @@ def _object_of(holder: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _change(kind: ChangeKind, holder: Mapping[str, Any], key: str, time_text: object) -> ObjectChange:
+def _change(
+    kind: ChangeKind, holder: Mapping[str, Any], key: str, time_text: object, *, was_meant: bool
+) -> ObjectChange:
     bucket = holder.get("bucket")
     name = bucket.get("name") if isinstance(bucket, dict) else None
     if not isinstance(name, str) or not name or not key:
@@ -161,7 +172,16 @@ def _change(kind: ChangeKind, holder: Mapping[str, Any], key: str, time_text: ob
         size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
         sequencer,
         _moment(time_text),
+        _content_tag(described.get("eTag", described.get("etag"))),
+        was_meant,
     )
+
+
+def _content_tag(etag: object) -> str | None:
+    """The tag of an ETag; an answer of S3 has it in quotes, a notification has not."""
+    if not isinstance(etag, str) or not _ETAG.fullmatch(etag.strip('"')):
+        return None
+    return "etag:" + etag.strip('"')
 
 
 def _moment(text: object) -> datetime | None:

@@ -17,7 +17,7 @@ ledger, and whoever brought the changes brings them again. Four rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -133,11 +133,14 @@ class PartitionTracker:
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
+        on_recorded: Callable[[TableSpec, Sequence[ObjectRecord]], None] | None = None,
     ) -> None:
+        """`on_recorded` is told of the objects that the ledger knows now, for whoever reads them."""
         self._glue = glue_client
         self._ledger = ledger
         self._clock = clock
         self._sleep = sleep
+        self._on_recorded = on_recorded
         self._specs_by_bucket: dict[str, list[tuple[tuple[str, ...], TableSpec]]] = {}
         for spec in table_specs:
             prefixes = spec.layout.listing_prefixes(spec.topic)
@@ -180,6 +183,8 @@ class PartitionTracker:
             report.future_count += start > now + timedelta(minutes=spec.allowed_clock_skew_minutes)
             report.late_count += record.is_late
         stale = self._ledger.record_objects(spec.reference, records) if records else 0
+        if records and self._on_recorded is not None:
+            self._on_recorded(spec, records)
         report.recorded_count += len(records) - stale
         report.stale_count += stale
         if changes.removed:
@@ -252,11 +257,12 @@ def _sort(changes: _TableChanges, spec: TableSpec, key: LakeKey, change: ObjectC
             change.size_bytes or 0,
             arrival,
             sequencer=change.sequencer,
+            content_tag=change.content_tag,
             is_late=is_late(spec, key.partition, arrival),
         )
         changes.created.setdefault(key.partition, []).append((change, record))
     else:
-        removal = ObjectRemoval(key.partition, change.key, change.sequencer)
+        removal = ObjectRemoval(key.partition, change.key, change.sequencer, change.was_meant)
         # an object that was replaced by one of no bytes has no rows any more
         (changes.emptied if change.kind == "created" else changes.removed).append(removal)
 

@@ -2,11 +2,11 @@
 
     receive (10 a call, several calls a batch) -> handle_batch -> delete what is finished
 
-`python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]` runs until SIGTERM; `DATA_HIST_LAKE_BUCKET` and
-`DATA_HIST_LEDGER_TABLE` are read as the Lambda function reads them. A message that failed is left alone: it
-comes again after the queue's visibility timeout, which should be longer than a batch takes (a minute is plenty). Being
-killed anywhere loses nothing: what was not deleted comes again, and doing it twice equals doing it once. Any number of
-workers may read one queue.
+`python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]` runs until SIGTERM; `DATA_HIST_LAKE_BUCKET`,
+`DATA_HIST_LEDGER_TABLE` and `DATA_HIST_INSPECT` are read as the Lambda function reads them. A message that failed is
+left alone: it comes again after the queue's visibility timeout, which should be longer than a batch takes (a minute is
+plenty). Being killed anywhere loses nothing: what was not deleted comes again, and doing it twice equals doing it once.
+Any number of workers may read one queue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from glue.lambda_handler import ledger_of_environment, log_outcome
+from glue.lambda_handler import inspection_of_environment, ledger_of_environment, log_inspection, log_outcome
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
 from glue.tracker import PartitionTracker
 
@@ -45,7 +45,9 @@ class QueueWorker:
         calls_per_batch: int = 20,
         wait_seconds: int = 20,
         on_batch: Callable[[BatchOutcome], None] = log_outcome,
+        after_batch: Callable[[], None] | None = None,
     ) -> None:
+        """`after_batch` is called when what is finished is deleted."""
         self._sqs = sqs_client
         self._queue_url = queue_url
         self._tracker = tracker
@@ -53,7 +55,12 @@ class QueueWorker:
         self._calls_per_batch = calls_per_batch
         self._wait_seconds = wait_seconds
         self._on_batch = on_batch
+        self._after_batch = after_batch
         self._is_stopping = threading.Event()
+
+    def is_running(self) -> bool:
+        """Whether nobody has called `stop`."""
+        return not self._is_stopping.is_set()
 
     def stop(self) -> None:
         """Ends `run` after the batch it is at."""
@@ -88,6 +95,8 @@ class QueueWorker:
         self._delete([(message_id, receipts[message_id]) for message_id in outcome.finished])
         if messages:
             self._on_batch(outcome)
+        if self._after_batch is not None:
+            self._after_batch()
         return outcome
 
     def _receive(self, wait_seconds: int) -> list[dict[str, Any]]:
@@ -125,10 +134,23 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     specs = load_table_specs(bucket=os.environ.get("DATA_HIST_LAKE_BUCKET") or None)
     ledger = ledger_of_environment(client)
-    tracker = PartitionTracker(client("glue"), ledger, specs.values(), clock=lambda: datetime.now(UTC))
+    inspection = inspection_of_environment(client, ledger)
+    tracker = PartitionTracker(
+        client("glue"),
+        ledger,
+        specs.values(),
+        clock=lambda: datetime.now(UTC),
+        on_recorded=None if inspection is None else inspection.note,
+    )
     sqs_client = client("sqs")
     dead_letters = SqsDeadLetters(sqs_client, arguments[1]) if len(arguments) == 2 else None
-    worker = QueueWorker(sqs_client, arguments[0], tracker, dead_letters)
+    worker = QueueWorker(
+        sqs_client,
+        arguments[0],
+        tracker,
+        dead_letters,
+        after_batch=None if inspection is None else lambda: log_inspection(inspection.run(worker.is_running)),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: worker.stop())
     worker.run()

@@ -341,7 +341,8 @@ class PartitionOffsets:
 class PartitionDescription:
     """A partition as GET /tables/{table}/partitions tells it. Times are moments; None is not known.
 
-    `lateness`: objects by how long after the partition's end they arrived.
+    `lateness`: objects by how long after the partition's end they arrived; `row_lateness`: rows by how long after their
+    creation.
     """
 
     partition: str
@@ -354,11 +355,14 @@ class PartitionDescription:
     size_bytes: int
     late_bytes: int
     row_count: int | None
+    malformed_count: int
+    unread_object_count: int
     minimum_createdtimestamp: datetime | None
     maximum_createdtimestamp: datetime | None
     first_arrival_at: datetime | None
     last_arrival_at: datetime | None
     lateness: Mapping[str, int]
+    row_lateness: Mapping[str, int]
     kafka_offsets: tuple[PartitionOffsets, ...]
 
 

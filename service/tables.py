@@ -135,11 +135,14 @@ def _partition_description(
         size_bytes=record.size_bytes,
         late_bytes=record.late_bytes,
         row_count=record.row_count,
+        malformed_count=record.malformed_count,
+        unread_object_count=record.unread_object_count,
         minimum_createdtimestamp=_created(record.minimum_createdtimestamp),
         maximum_createdtimestamp=_created(record.maximum_createdtimestamp),
         first_arrival_at=record.first_arrival,
         last_arrival_at=record.last_arrival,
         lateness=lateness_histogram(spec, objects),
+        row_lateness=dict(record.lateness),
         kafka_offsets=tuple(PartitionOffsets(**asdict(offsets)) for offsets in kafka_offsets(objects)),
     )
 

@@ -130,6 +130,16 @@ def test_the_lambda_function_makes_its_own_clients(cloud: Cloud, monkeypatch: py
     lambda_handler._from_environment.cache_clear()
 
 
+class Context:
+    """What Lambda tells of its time."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
 def test_what_the_lambda_function_writes_into_the_ledger_the_service_reads(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -139,19 +149,23 @@ def test_what_the_lambda_function_writes_into_the_ledger_the_service_reads(
 
     create_table(boto3.client("dynamodb"), LEDGER, "ledger")
     monkeypatch.setenv("DATA_HIST_LEDGER_TABLE", "ledger")
+    monkeypatch.setenv("DATA_HIST_INSPECT", "full")
     lambda_handler._from_environment.cache_clear()
     key = "secor/events/dt=2026-11-22/hr=10/min={:02d}/1_0_00000000000000000000.gz"
+    body = b'{"createdtimestamp": 1795341600000}\n'
     for minute in range(3):
-        cloud.s3.put_object(Bucket=EVENTS.bucket, Key=key.format(minute), Body=b"x" * 10)
+        cloud.s3.put_object(Bucket=EVENTS.bucket, Key=key.format(minute), Body=body)
     cloud.s3.delete_object(Bucket=EVENTS.bucket, Key=key.format(2))
     messages = cloud.sqs.receive_message(QueueUrl=cloud.queue_url, MaxNumberOfMessages=10)["Messages"]
     event = {"Records": [{"messageId": m["MessageId"], "body": m["Body"], "attributes": {}} for m in messages]}
     settings = Settings(engine="athena", ledger="dynamodb", ledger_table="ledger")
     lake = open_lake(tmp_path / "service", settings)
-    for _ in range(2):
-        assert lambda_handler.handler(event, None) == {"batchItemFailures": []}
+    for remaining in (100, 60_000, 60_000):
+        assert lambda_handler.handler(event, Context(remaining)) == {"batchItemFailures": []}
         summary = lake.ledger.summary("events")
-        assert (summary.partition_count, summary.object_count, summary.size_bytes) == (2, 2, 20)
+        assert (summary.partition_count, summary.object_count, summary.size_bytes) == (2, 2, 2 * len(body))
+        row_counts = [record.row_count for record in lake.ledger.partitions("events")]
+        assert row_counts == ([None, None] if remaining < 1000 else [1, 1])
     inside = PartitionRange.covering(datetime(2026, 11, 22, 10, 1, tzinfo=UTC), None)
     assert lake.ledger.summary("events", inside).partition_count == 1
     lake.close()

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,10 @@ def put(data_dir: Path, partition: str, rows: int, name: str = "copied.gz") -> P
 def last_partition(server: Server) -> str:
     partition: str = server.get("/tables/events").json()["freshness"]["last_partition"]
     return partition
+
+
+def newest_partition(server: Server) -> Any:
+    return server.get("/tables/events/partitions?limit=1").json()["partitions"][0]
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -63,6 +68,9 @@ def test_copied_objects_are_queryable_by_themselves(
     until_counted(server, 9)
     second.unlink()
     until_counted(server, 2)
+    until(lambda: newest_partition(server).get("row_count") == 2)  # read in the background
+    assert newest_partition(server)["maximum_createdtimestamp"] == "2026-11-22T00:05:00.000Z"
+    assert newest_partition(server)["row_lateness"] == {"in_time": 2}
     put(data_dir, "dt=2026-13-45/hr=01/min=06", 100)
     until(lambda: 'data_hist_lake_changes_total{outcome="foreign"} 1.0' in server.client.get("/metrics").text)
     until(lambda: last_partition(server) == "dt=2026-11-22/hr=01/min=05")

@@ -264,8 +264,8 @@ class FakeQueryService(QueryService):
         offsets = PartitionOffsets(1, 0, 1, 0, 0)
         partition = PartitionDescription(
             "dt=2026-11-22/hr=09/min=59", "s3://data-hist-lake/secor/events/dt=2026-11-22/hr=09/min=59/", "CLOSED",
-            NOW - timedelta(minutes=1), NOW, NOW + timedelta(minutes=65), 1, 10, 0, None, None, None, NOW, NOW,
-            {"in_time": 1, "more": 0}, (offsets,),
+            NOW - timedelta(minutes=1), NOW, NOW + timedelta(minutes=65), 1, 10, 0, None, 0, 1, None, None, NOW, NOW,
+            {"in_time": 1, "more": 0}, {"5_minutes": 3}, (offsets,),
         )  # fmt: skip
         return PartitionListing(name, (partition,)[:limit], None)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,25 @@ def test_an_empty_answer_is_explained(command: Callable[..., Any], arguments: li
 def test_a_table_without_data_says_so(command: Callable[..., Any]) -> None:
     reasons = command("explain", "metrics", "--from", "2026-11-21", "--to", "2026-11-22")["reasons"]
     assert reasons[0]["code"] == "no_data"
+
+
+def test_inspect_reads_what_nobody_has_read(command: Callable[..., Any], data_dir: Path) -> None:
+    row = json.dumps({"customerid": 1, "createdtimestamp": 1795255200000, "arrivaltimestamp": 1795255200007}).encode()
+    for minute, content in ((0, (row + b"\n") * 3), (1, row + b"\nno json\n"), (2, row)):
+        packed = gzip.compress(content) if minute < 2 else gzip.compress(content)[:-3]
+        (data_dir / FOLDER / f"min={minute:02d}" / "1_0_00000000000000000000.gz").write_bytes(packed)
+    command("repair", "events")
+    found = command("inspect", "events", "--to", "2026-11-21T10:03")
+    assert (found["known_count"], found["read_count"]) == (
+        3,
+        0,
+    )  # the command ran twice, the second time there was nothing left
+    assert found["failed_count"] == 0
+    partitions = {p["partition"][-2:]: p for p in command("status", "events")["partitions"]}
+    assert [partitions[minute].get("row_count") for minute in ("00", "01", "02", "05")] == [3, 1, None, None]
+    assert [partitions[minute]["malformed_count"] for minute in ("00", "01")] == [0, 1]
+    assert partitions["00"]["row_lateness"] == {"5_minutes": 3}
+    assert command("offsets", "events")["unread_object_count"] == 3  # one breaks off, two are out of the range
 
 
 def test_offsets_are_proven_by_names_and_counted_rows(command: Callable[..., Any], data_dir: Path) -> None:

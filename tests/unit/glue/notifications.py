@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 
 BUCKET = "data-hist-lake"
 KEY = "secor/events/dt=2026-11-22/hr=10/min=05/1_0_00000000000000000000.gz"
+ETAG = "b1946ac92492d2347c6235b4d2611184"
 TEST_EVENT = json.dumps(
     {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-22T10:00:00.000Z", "Bucket": BUCKET}
 )
@@ -22,7 +23,7 @@ def record(
     bucket: str = BUCKET,
     at: str = "2026-11-22T10:06:00.000Z",
 ) -> dict[str, Any]:
-    described: dict[str, Any] = {"key": quote_plus(key), "size": size, "eTag": "d41d8cd9"}
+    described: dict[str, Any] = {"key": quote_plus(key), "size": size, "eTag": ETAG}
     if sequencer is not None:
         described["sequencer"] = sequencer
     return {
@@ -43,7 +44,8 @@ def sns_wrapped(body: str) -> str:
     return json.dumps({"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:x", "Message": body})
 
 
-def event_bridge(key: str = KEY, *, kind: str = "Object Created", size: int = 10, sequencer: str = "00617F08") -> str:
+def event_bridge(key: str = KEY, *, kind: str = "Object Created", size: int = 10, sequencer: str = "00617F08",
+                 reason: str = "PutObject") -> str:  # fmt: skip
     return json.dumps(
         {
             "version": "0",
@@ -56,10 +58,10 @@ def event_bridge(key: str = KEY, *, kind: str = "Object Created", size: int = 10
                 "object": {
                     "key": key,
                     "size": size,
-                    "etag": "b1946ac92492d2347c6235b4d2611184",
+                    "etag": ETAG,
                     "sequencer": sequencer,
                 },
-                "reason": "PutObject",
+                "reason": reason,
             },
         }
     )

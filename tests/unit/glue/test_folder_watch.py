@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from glue.folder_watch import FolderReconciler, FolderWatch, LakeFolder, WatchMode
+from glue.ledger import Inspection, RowFacts
+from glue.partition_spec import PartitionSpec
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import PartitionTracker
@@ -91,6 +93,21 @@ def test_growth_renames_and_deletions_are_differences_like_any_other(world: Worl
     shutil.rmtree(world.events)
     world.compare()
     assert world.summary() == (0, 0, 0)
+
+
+def test_a_file_of_the_same_size_with_other_bytes_is_another_one(world: World) -> None:
+    path = world.put(0)
+    world.compare()
+    partition = PartitionSpec.parse("dt=2026-11-22/hr=10/min=00")
+    (known,) = world.ledger.known_objects("events")
+    read = Inspection(partition, known.key, known.size_bytes, known.content_tag, RowFacts(7))
+    assert world.ledger.record_inspections("events", [read]) == 0
+    world.compare()
+    assert [record.row_count for record in world.ledger.partitions("events")] == [7]
+    path.write_bytes(b"9876543210")
+    os.utime(path, ns=(1, 1))
+    world.compare()
+    assert [record.row_count for record in world.ledger.partitions("events")] == [None]
 
 
 def test_what_is_no_object_is_left_alone(world: World, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from glue.object_changes import ObjectChange, UnreadableNotification, latest_changes, object_changes
-from tests.unit.glue.notifications import BUCKET, KEY, TEST_EVENT, event_bridge, record, s3_event, sns_wrapped
+from tests.unit.glue.notifications import BUCKET, ETAG, KEY, TEST_EVENT, event_bridge, record, s3_event, sns_wrapped
 
 AT = datetime(2026, 11, 22, 10, 6, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ AT = datetime(2026, 11, 22, 10, 6, tzinfo=UTC)
     ids=["sqs", "sns", "sns in sns", "eventbridge", "eventbridge in sns"],
 )
 def test_a_created_object_is_the_same_change_however_it_is_told(body: str) -> None:
-    assert object_changes(body) == (ObjectChange("created", BUCKET, KEY, 10, "00617F08", AT),)
+    assert object_changes(body) == (ObjectChange("created", BUCKET, KEY, 10, "00617F08", AT, f"etag:{ETAG}"),)
     assert object_changes(body.encode()) == object_changes(body)
 
 
@@ -53,8 +53,18 @@ def test_encoded_slashes_and_equal_signs_are_decoded() -> None:
     "name", ["ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:Delete"]
 )
 def test_removed_objects_are_removals(name: str) -> None:
-    assert [change.kind for change in object_changes(s3_event(record(event_name=name)))] == ["removed"]
-    assert [change.kind for change in object_changes(event_bridge(kind="Object Deleted"))] == ["removed"]
+    (change,) = object_changes(s3_event(record(event_name=name)))
+    assert (change.kind, change.was_meant) == ("removed", name.startswith("Lifecycle"))
+    for reason in ("DeleteObject", "Lifecycle Expiration"):
+        (change,) = object_changes(event_bridge(kind="Object Deleted", reason=reason))
+        assert (change.kind, change.was_meant) == ("removed", reason != "DeleteObject")
+
+
+@pytest.mark.parametrize("etag", [None, 7, "", "a b", "x" * 129, "'; --"])
+def test_an_etag_that_is_none_is_none(etag: object) -> None:
+    entry = record()
+    entry["s3"]["object"]["eTag"] = etag
+    assert [change.content_tag for change in object_changes(s3_event(entry))] == [None]
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,12 @@ data "aws_iam_policy_document" "tracker" {
   }
 
   statement {
+    sid       = "ReadObjects"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.lake_bucket.arn}/${var.lake_prefix}*"]
+  }
+
+  statement {
     sid = "KeepLedger"
 
     actions = [

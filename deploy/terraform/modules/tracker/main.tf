@@ -80,6 +80,8 @@ resource "aws_lambda_function" "tracker" {
     variables = {
       DATA_HIST_LAKE_BUCKET           = var.lake_bucket.name
       DATA_HIST_LEDGER_TABLE          = var.ledger_table.name
+      DATA_HIST_INSPECT               = var.inspection.mode
+      DATA_HIST_INSPECT_MAX_BYTES     = tostring(var.inspection.maximum_bytes)
       DATA_HIST_DEAD_LETTER_QUEUE_URL = aws_sqs_queue.dead_letters.url
     }
   }

@@ -33,6 +33,17 @@ variable "ledger_table" {
   type        = object({ name = string, arn = string })
 }
 
+variable "inspection" {
+  description = "Whether objects are read, once they are registered, for their rows and times: full, sample or off. Of objects with more bytes only the beginning is read."
+  type        = object({ mode = string, maximum_bytes = number })
+  default     = { mode = "full", maximum_bytes = 16777216 }
+
+  validation {
+    condition     = contains(["full", "sample", "off"], var.inspection.mode)
+    error_message = "The mode is full, sample or off."
+  }
+}
+
 variable "kms_key_arn" {
   description = "Key that encrypts the queues and the ledger."
   type        = string
