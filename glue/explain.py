@@ -8,6 +8,7 @@ sentence for people, the likeliest first:
     future          the range has not come yet (local time taken for UTC is the usual cause)
     expired         older than the table's retention: partitions have left the catalogue
     no_data         the table has no partition at all
+    projection_range  partitions of the range are not projected by the catalogue, and so read by nobody
     before_first    the range ends before the first partition
     after_newest    the range begins after the newest partition: nothing has come since
     unregistered    objects lie in the range, and the catalogue does not know their partitions
@@ -33,6 +34,7 @@ from glue.layout import LakeKey, SkippedKey
 from glue.ledger import PartitionLedger
 from glue.partition_range import PartitionRange
 from glue.partition_spec import InvalidPartition, PartitionSpec
+from glue.projection import outside_projection
 from glue.reconcile import CatalogueClient, ReconcileReport, reconcile
 from glue.table_spec import TableSpec
 
@@ -73,6 +75,9 @@ def explain_range(
     expired = _expired(ledger, spec, start, end, now)
     is_all_expired = bool(expired) and end <= now - timedelta(days=spec.retention_days)
     reasons = (expired if is_all_expired else []) + _by_time(ledger, spec, start, end, now)
+    outside = outside_projection(glue_client, spec, start, end, now)
+    if outside:
+        reasons.append(Reason("projection_range", f"{outside}: data-hist tables projection {spec.reference}"))
     if looks_at_lake:
         report = reconcile(glue_client, s3_client, ledger, spec, time_range, apply=False, now=now)
     else:

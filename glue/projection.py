@@ -27,7 +27,7 @@ from glue.projection_rules import (
     partition_count,
     problems,
 )
-from glue.projection_values import ENABLED, TEMPLATE
+from glue.projection_values import ENABLED, TEMPLATE, column_projection, moment
 from glue.table_spec import TableSpec
 
 # Athena's guide: "If more than half of your projected partitions are empty, it is recommended that you use traditional
@@ -151,6 +151,30 @@ def current_problems(glue_client: GlueClient, spec: TableSpec, now: datetime) ->
     table = glue_client.get_table(DatabaseName=spec.database, Name=spec.name)["Table"]
     projected = ProjectedTable.from_glue(table, now)
     return projected.parameters.get(ENABLED, "").strip().lower() == "true", problems(projected)
+
+
+def outside_projection(glue_client: GlueClient, spec: TableSpec, start: datetime, end: datetime, now: datetime) -> str:
+    """What of [start, end) the table of the catalogue does not project, in words; "" where it projects all, nothing, or
+    nobody can tell. Athena reads no partition outside, and says nothing (guide, considerations and limitations).
+    """
+    parameters = glue_client.get_table(DatabaseName=spec.database, Name=spec.name)["Table"].get("Parameters", {})
+    folder = spec.layout.scheme.folders[0]
+    column = column_projection(parameters, folder.key)
+    if parameters.get(ENABLED, "").strip().lower() != "true" or column.kind != "date":
+        return ""
+    try:
+        ends = [moment(text.strip(), column.properties["format"], now) for text in column.range_ends]
+        lower, upper = (end.strftime(folder.pattern) for end in ends if end is not None)
+    except (KeyError, ValueError, OverflowError):
+        return ""  # tables projection names what is wrong with it
+    time_range = PartitionRange.covering(start, end, scheme=spec.layout.scheme)
+    if time_range.first is None or time_range.last is None:
+        return ""
+    first, last = time_range.first.values()[0], time_range.last.values()[0]
+    if lower <= first and last <= upper:
+        return ""
+    how_much = "nothing of it" if last < lower or first > upper else "only a part of it"
+    return f"the catalogue projects {folder.key} from {lower} to {upper}, {how_much}; outside no partition is read"
 
 
 def set_projection(glue_client: GlueClient, spec: TableSpec, properties: Mapping[str, str]) -> bool:

@@ -18,7 +18,14 @@ from glue.layout import AlternativePath
 from glue.ledger import LedgerSummary
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionScheme, PartitionSpec
-from glue.projection import CannotProject, current_problems, projection_properties, projection_report, set_projection
+from glue.projection import (
+    CannotProject,
+    current_problems,
+    outside_projection,
+    projection_properties,
+    projection_report,
+    set_projection,
+)
 from glue.projection_rules import ProjectedTable, partition_count, problems
 from glue.table_spec import TableSpec, load_table_specs, writer_layout, writer_names
 from tests.contract.aws_implementations import IMPLEMENTATIONS, glue_client
@@ -59,6 +66,24 @@ def test_set_twice_and_removed_twice(glue: Any) -> None:
         assert after[member] == before[member]
     if hasattr(glue, "partitions"):  # moto makes a version all the same
         assert len(glue.get_table_versions(**TABLE)["TableVersions"]) == versions
+
+
+def test_a_range_that_is_not_projected_is_a_reason_of_an_empty_answer(glue: Any) -> None:
+    def told(start: datetime, end: datetime) -> str:
+        return outside_projection(glue, EVENTS, start, end, NOW)
+
+    day = datetime(2026, 11, 20, tzinfo=UTC)
+    long_ago = (day - timedelta(days=30), day - timedelta(days=29))
+    assert told(*long_ago) == ""  # nothing is projected yet
+    set_projection(glue, EVENTS, projection_properties(EVENTS, FIRST, NOW))
+    assert "from 2026-11-20 to 2026-11-22, nothing of it" in told(*long_ago)
+    assert "nothing of it" in told(NOW + timedelta(days=3), NOW + timedelta(days=4))
+    assert "only a part of it" in told(day - timedelta(days=1), day + timedelta(days=1))
+    assert told(day, NOW) == ""
+    set_projection(glue, EVENTS, projection_properties(EVENTS, FIRST, NOW) | {"projection.dt.range": "yesterday,NOW"})
+    assert told(*long_ago) == ""
+    set_projection(glue, EVENTS, {})
+    assert told(*long_ago) == ""
 
 
 def projected(
