@@ -34,6 +34,7 @@ from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.inspection import InspectionMode, Inspector
 from glue.inspection_queue import InspectionQueue
+from glue.known_times import KnownTimes
 from glue.ledger import PartitionLedger
 from glue.retention_sweep import SweepReport, sweep
 from glue.sweep_schedule import DataSweeper
@@ -52,6 +53,7 @@ from service.open_queries import QueryLimits
 from service.places import placed
 from service.queries import QueryService, RangeExplainer
 from service.spool import Spools
+from service.sql.margins import PartitionTimes
 from service.sql.plan import PlannedStatement, Planner, TimeRange
 from service.tables import table_description
 from service.tokens import TokenSigner
@@ -265,10 +267,17 @@ class DescribingPlanner:
     tables: Mapping[str, TableSpec]
     glue: GlueTables
     clock: Clock
+    partition_times: PartitionTimes | None = None
     _planner: Planner = field(init=False)
 
     def __post_init__(self) -> None:
-        planner = Planner(self.tables, database=DATABASE, describe=self._describe, clock=self.clock)
+        planner = Planner(
+            self.tables,
+            database=DATABASE,
+            describe=self._describe,
+            clock=self.clock,
+            partition_times=self.partition_times,
+        )
         object.__setattr__(self, "_planner", planner)
 
     def plan(
@@ -316,7 +325,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         audit = AuditTrail(request_events, clock=clock)
     traces = tracer_provider() if settings.traces == "otlp" else None
     query_service = QueryService(
-        planner=DescribingPlanner(lake.tables, lake.glue, clock),
+        planner=DescribingPlanner(lake.tables, lake.glue, clock, KnownTimes(lake.ledger, lake.glue)),
         ledger=lake.ledger,
         tables=lake.tables,
         store=shared.store,

@@ -49,6 +49,19 @@ class Ledger(Protocol):
         ...
 
 
+class LeftOutPartitions(Protocol):
+    """Partitions of a scan's range that it does not read all the same."""
+
+    @property
+    def partition_count(self) -> int: ...
+
+    @property
+    def object_count(self) -> int: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
 class PlannedScan(Protocol):
     """One physical table of a planned statement; `partition_range` None is unbounded."""
 
@@ -57,6 +70,9 @@ class PlannedScan(Protocol):
 
     @property
     def partition_range(self) -> PartitionRange | None: ...
+
+    @property
+    def left_out(self) -> LeftOutPartitions: ...
 
 
 def scan_estimates(ledger: Ledger, scans: Sequence[PlannedScan]) -> tuple[TableScanEstimate, ...]:
@@ -73,6 +89,11 @@ def _scan_estimate(ledger: Ledger, scan: PlannedScan) -> TableScanEstimate:
         read = LedgerSummary(0, 0, 0)
     else:
         read = ledger.summary(scan.name, partition_range)
+    read = LedgerSummary(
+        max(0, read.partition_count - scan.left_out.partition_count),
+        max(0, read.object_count - scan.left_out.object_count),
+        max(0, read.size_bytes - scan.left_out.size_bytes),
+    )
     first = partition_range.first if partition_range is not None else None
     last = partition_range.last if partition_range is not None else None
     return TableScanEstimate(

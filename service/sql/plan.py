@@ -1,8 +1,8 @@
 """From the SQL a caller sends to the statement an engine may run.
 
-`Planner.plan` is the only door: read once, policy, names, tenant scope, pruning, nested outputs. It is pure: the same
-SQL, caller, range and clock give the same plan, and nothing is asked of engine or catalogue but the types of the
-output columns (`describe`, handed in).
+`Planner.plan` is the only door: read once, policy, names, tenant scope, pruning, nested outputs. The same SQL, caller,
+range and clock give the same plan, but for what is handed in: `describe` asks for the types of the output columns,
+`partition_times` for what is known of the partitions that only late rows can be in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from glue.table_spec import TableSpec
 from service.errors import InvalidQuerySyntax, StatementError
 from service.model import Caller, OutputColumn
 from service.sql import catalogue_statements, grammar, nested, parameters, policy, pruning, statement, tenant
+from service.sql.margins import LeftOut, PartitionTimes
 from service.sql.scope import Analysis
 from service.sql.statement import Place, Statement, StatementKind
 
@@ -34,10 +35,11 @@ class TimeRange:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table the statement reads, and the partitions it can read; None is all of them."""
+    """A table the statement reads, and the partitions it can read (None is all of them) but for those left out."""
 
     name: str
     partition_range: PartitionRange | None = None
+    left_out: LeftOut = field(default=LeftOut(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,13 @@ class Planner:
         database: str,
         describe: Describe | None = None,
         clock: Callable[[], datetime],
+        partition_times: PartitionTimes | None = None,
     ) -> None:
         self._tables = {name.lower(): spec for name, spec in tables.items()}
         self._database = database.lower()
         self._describe = describe
         self._clock = clock
+        self._partition_times = partition_times
 
     def plan(
         self,
@@ -122,10 +126,17 @@ class Planner:
         policy.check_explain(asked, caller)
         parameters.fill(tree, values)
         analysis = Analysis(asked, tree, self._tables, self._database)
-        pruned = pruning.prune(analysis, now=self._clock(), from_ms=time_range.from_ms, to_ms=time_range.to_ms)
+        pruned = pruning.prune(
+            analysis,
+            now=self._clock(),
+            from_ms=time_range.from_ms,
+            to_ms=time_range.to_ms,
+            partition_times=self._partition_times,
+        )
         tenant.scope_to(tree, analysis, caller.customers, pruned.predicates, self._tables)
         tables = tuple(
-            PlannedTable(scan.spec.name, partition_range) for scan, partition_range in pruned.partition_ranges.items()
+            PlannedTable(scan.spec.name, partition_range, pruned.left_out[scan])
+            for scan, partition_range in pruned.partition_ranges.items()
         )
         text, places = grammar.write_with_places(tree)
         written = nested.Written(tree, frozenset(), (OutputColumn("Query Plan", "varchar"),))

@@ -11,6 +11,9 @@ nothing. The reading is null-rejecting: where a set is not "everything", the pre
 what makes narrowing right on both sides of outer joins. A CTE that is read twice is narrowed to what either of its
 readers may need.
 
+Of the partitions that are only there for late rows, those are left out of which is known that they hold none that
+matters (`service.sql.margins`).
+
 Predicates on the partition columns themselves, when the caller writes some, are copied to the scan as they are.
 """
 
@@ -18,8 +21,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 from sqlglot import exp
@@ -27,7 +30,9 @@ from sqlglot import exp
 from glue.partition_range import PartitionRange
 from glue.partition_spec import PartitionSpec
 from glue.table_spec import TableSpec
+from service.sql import margins
 from service.sql.intervals import EVERYTHING, NOTHING, Bound, IntervalSet
+from service.sql.margins import LeftOut, PartitionTimes
 from service.sql.scope import Analysis, Scan, Use
 from service.sql.time_values import (
     DAY_MS,
@@ -41,6 +46,9 @@ from service.sql.time_values import (
     Value,
     comparable,
 )
+
+KNOWLEDGE_LIFE = timedelta(minutes=5)
+"""How long a plan may rest on what was known of partitions: late objects may still come to them."""
 
 Operator = type[exp.Expr]
 _FIRST_MS = -62_135_596_800_000  # 0001-01-01, the first day a folder can have
@@ -58,18 +66,30 @@ _COMPARISONS = (exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NEQ)
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was found per scan: conditions for its sub-query, and its partitions (None: all of them).
+    """What was found per scan: conditions for its sub-query, its partitions (None: all of them), and those of them that
+    are left out.
 
-    `valid_until`: set when the predicates depend on now().
+    `valid_until`: set when the predicates depend on now(), or on what is known of partitions now.
     """
 
     predicates: dict[Scan, list[exp.Expr]] = field(default_factory=dict)
     partition_ranges: dict[Scan, PartitionRange | None] = field(default_factory=dict)
+    left_out: dict[Scan, LeftOut] = field(default_factory=dict)
     valid_until: datetime | None = None
 
 
-def prune(analysis: Analysis, *, now: datetime, from_ms: int | None, to_ms: int | None) -> Pruned:
-    """Conditions and partitions per scan. `from_ms` and `to_ms` bound `createdtimestamp` of every scan: [from, to)."""
+def prune(
+    analysis: Analysis,
+    *,
+    now: datetime,
+    from_ms: int | None,
+    to_ms: int | None,
+    partition_times: PartitionTimes | None = None,
+) -> Pruned:
+    """Conditions and partitions per scan. `from_ms` and `to_ms` bound `createdtimestamp` of every scan: [from, to).
+
+    Without `partition_times` nothing is known of partitions but their names.
+    """
     reader = _Reader(analysis, Evaluator(now))
     asked = IntervalSet.of([(_or(from_ms, -math.inf), _or(to_ms, math.inf) - 1)])
     pruned = Pruned()
@@ -79,15 +99,21 @@ def prune(analysis: Analysis, *, now: datetime, from_ms: int | None, to_ms: int 
         created = reader.times(use).intersection(asked)
         held = created.widened(spec.allowed_clock_skew_minutes * MINUTE_MS, spec.allowed_lateness_minutes * MINUTE_MS)
         own, own_days = reader.partition_predicates(use)
+        unneeded = LeftOut()
+        if partition_times is not None:
+            unneeded = margins.left_out(partition_times, spec, created, held, now)
+        pruned.left_out[scan] = unneeded
         pruned.predicates[scan] = [
             *_asked_range(spec, from_ms, to_ms),
             *_partition_condition(spec, held),
+            *margins.condition(unneeded.partitions),
             *own,
         ]
         pruned.partition_ranges[scan] = _partition_range(spec, held.intersection(own_days))
-    if reader.evaluator.has_used_clock:
-        return Pruned(pruned.predicates, pruned.partition_ranges, now + PLAN_LIFE)
-    return pruned
+    lives = [PLAN_LIFE] if reader.evaluator.has_used_clock else []
+    if any(unneeded.partitions for unneeded in pruned.left_out.values()):
+        lives.append(KNOWLEDGE_LIFE)
+    return replace(pruned, valid_until=now + min(lives)) if lives else pruned
 
 
 def _or(value: int | None, otherwise: float) -> Bound:

@@ -6,11 +6,13 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from glue.partition_spec import PartitionSpec
 from tests.e2e.conftest import Server, copy_of
 
 GENEROUS_SECONDS = 90.0
@@ -93,3 +95,20 @@ def test_an_empty_answer_is_explained(start_server: Callable[..., Server]) -> No
     assert codes("SELECT * FROM metrics") == ["no_data", "not_closed"]
     assert codes("SELECT * FROM events", **{"from": "2026-11-01", "to": "2026-11-02"}) == ["before_first"]
     assert codes("SELECT * FROM events LIMIT 1") == []
+
+
+def test_what_is_known_of_a_partition_spares_reading_it_and_costs_no_row(server: Server) -> None:
+    """Half an hour before the first row: late rows of that time could lie in the first partition, and none does."""
+    first = server.get("/tables/events").json()["freshness"]["first_partition"]
+    start = PartitionSpec.parse(first).start()
+
+    def range_of(minutes: int) -> dict[str, str]:
+        begin = start + timedelta(minutes=minutes)
+        return {"from": begin.isoformat(), "to": (begin + timedelta(minutes=1)).isoformat()}
+
+    for minutes, count in ((-30, 0), (0, 1)):
+        query = {"query": "SELECT count(*) AS n FROM events", **range_of(minutes)}
+        dry_run = server.client.post("/v0/data_hist/validate", json=query).json()
+        assert (dry_run["is_valid"], dry_run["object_count"]) == (True, count)
+        (row,) = server.rows(query["query"], **range_of(minutes))
+        assert (row["n"] > 0) == (count > 0)

@@ -311,6 +311,8 @@ def holds(condition: exp.Expr, row: Row) -> bool:
     """A condition over strings and numbers, evaluated by its own little walk."""
     if isinstance(condition, exp.Paren):
         return holds(condition.this, row)
+    if isinstance(condition, exp.Not):
+        return not holds(condition.this, row)
     if isinstance(condition, exp.And):
         return holds(condition.left, row) and holds(condition.right, row)
     if isinstance(condition, exp.Or):
