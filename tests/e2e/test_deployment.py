@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import pytest
 from api.settings import Settings
 from deploy.lambda_zip import Target, build
 from glue.bootstrap import ensure_catalogue
+from glue.crawler_preset import deviations
 from glue.dynamodb_table import differences
 from glue.lifecycle_rules import plan_lifecycle
 from glue.table_spec import load_table_specs
@@ -193,6 +195,30 @@ def test_work_groups_cut_off_and_write_where_they_must(deployment: Deployment) -
         assert configuration["EnforceWorkGroupConfiguration"] is True
         assert configuration["BytesScannedCutoffPerQuery"] == 107_374_182_400
         assert configuration["ResultConfiguration"]["OutputLocation"] == f"s3://{results}/{key}/"
+
+
+def test_a_crawler_does_no_harm(deployment: Deployment) -> None:
+    """`data-hist crawler` has nothing to say against its settings."""
+    (name,) = deployment.outputs("service")["crawler_names"]
+    crawler = deployment.cloud.client("glue").get_crawler(Name=name)["Crawler"]
+    assert deviations(crawler) == []
+    level = json.loads(crawler["Configuration"])["Grouping"]["TableLevelConfiguration"]
+    folders = crawler["Targets"]["S3Targets"][0]["Path"].removeprefix("s3://").rstrip("/").split("/")
+    assert level == len(folders)  # the bucket is the first level, the topic's folder the last
+
+
+def test_the_page_metric_reads_what_the_service_logs(deployment: Deployment) -> None:
+    """The fields of the filter's pattern are those of an access log line (docs/http-api.md, Logs)."""
+    filters = deployment.cloud.client("logs").describe_metric_filters()["metricFilters"]
+    (told,) = filters
+    fields = set(re.findall(r"\$\.(\w+)", told["filterPattern"] + told["metricTransformations"][0]["metricValue"]))
+    assert fields == {"event", "route", "duration_ms"}
+    assert fields <= logged_fields()
+
+
+def logged_fields() -> set[str]:
+    section = (ROOT / "docs" / "http-api.md").read_text().partition("## Logs")[2]
+    return {"event", *re.findall(r"\w+", section.partition("has `")[2].partition("`")[0])}
 
 
 def test_every_alarm_leads_to_a_section_of_the_operations_guide(deployment: Deployment) -> None:

@@ -124,7 +124,8 @@ def test_subcommands_and_options_of_other_tools_are_there(tool: str, tmp_path: P
 
 
 def kubectl_subcommand(words: list[str]) -> list[str]:
-    return words[:2] if words[0] == "rollout" else words[:1]
+    depth = {"rollout": 2, "create": 3}.get(words[0], 1)  # `kubectl create secret generic`
+    return words[:depth]
 
 
 def test_make_targets_and_folders_are_there() -> None:

@@ -206,10 +206,13 @@ def assert_restricted(pod: dict[str, Any]) -> None:
 @pytest.mark.parametrize("environment", ["devel", "prod"])
 def test_a_replica_in_the_cluster_starts_with_settings_that_hold(environment: str) -> None:
     variables = only(rendered(environment), "ConfigMap")["data"]
-    settings = Settings.from_environment({**variables, "DATA_HIST_SECRET": "s" * 48})  # of the Secret data-hist
+    settings = Settings.from_environment(variables)
     assert settings.engine == "athena"
     assert {table.setting for table in TABLES} <= set(variables)
     pod = only(rendered(environment), "Deployment")["spec"]["template"]["spec"]
+    mounted = {mount["name"]: Path(mount["mountPath"]) for mount in pod["containers"][0]["volumeMounts"]}
+    assert settings.secret_file is not None
+    assert settings.secret_file.parent == mounted["secrets"]
     assert pod["terminationGracePeriodSeconds"] > settings.drain_seconds + settings.shutdown_seconds
     assert (settings.store, settings.ledger) == ("dynamodb", "dynamodb")
 

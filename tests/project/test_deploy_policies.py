@@ -105,10 +105,22 @@ def test_no_action_and_no_resource_is_a_wildcard() -> None:
             assert list(resources) != ["*"] or set(actions) <= without_resource, document.address
 
 
+#: Keys of a condition that name the account, as each service sends them.
+FOR_WHOM = {"aws:SourceAccount", "kms:EncryptionContext:aws:logs:arn"}
+#: Services whose guide does not say that they send one when they take a role; roles are passed within an account only.
+SAYS_NOT_FOR_WHOM = {"lambda.amazonaws.com"}
+
+
 def test_services_that_assume_roles_or_write_say_for_whom() -> None:
     """The confused deputy: each AWS service that may do something is held to this account."""
     for document in policy_documents():
         for statement in statements(document):
-            if any(p["type"] == "Service" for p in statement.get("principals", [])):
+            services = {
+                identifier
+                for principal in statement.get("principals", [])
+                if principal["type"] == "Service"
+                for identifier in principal["identifiers"]
+            }
+            if services - SAYS_NOT_FOR_WHOM:
                 variables = {condition["variable"] for condition in statement.get("condition", [])}
-                assert "aws:SourceAccount" in variables, document.address
+                assert variables & FOR_WHOM, document.address

@@ -27,4 +27,35 @@ data "aws_iam_policy_document" "key" {
       values   = [local.account_id]
     }
   }
+
+  statement {
+    sid       = "EncryptedLogs"
+    resources = ["*"]
+
+    # CloudWatch Logs guide, encrypt log data
+    actions = [
+      "kms:Decrypt",
+      "kms:DescribeKey",
+      "kms:Encrypt",
+      "kms:GenerateDataKey",
+      "kms:GenerateDataKeyWithoutPlaintext",
+      "kms:ReEncryptFrom",
+      "kms:ReEncryptTo",
+    ]
+
+    principals {
+      type        = "Service"
+      identifiers = ["logs.${local.region}.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "kms:EncryptionContext:aws:logs:arn"
+
+      values = [
+        "arn:aws:logs:${local.region}:${local.account_id}:log-group:/aws/lambda/${var.name}-*",
+        "arn:aws:logs:${local.region}:${local.account_id}:log-group:/data-hist/${var.name}/*",
+      ]
+    }
+  }
 }

@@ -3,8 +3,11 @@
 
 data "aws_caller_identity" "current" {}
 
+data "aws_region" "current" {}
+
 locals {
   account_id = data.aws_caller_identity.current.account_id
+  region     = data.aws_region.current.region
 
   # The tables as the code defines them (service/dynamodb_tables.py); tests/project/test_deploy_tables.py holds the two equal.
   tables = {
@@ -72,7 +75,7 @@ locals {
 }
 
 resource "aws_kms_key" "data" {
-  description             = "Encrypts the lake, results, queues and tables of ${var.name}."
+  description             = "Encrypts the lake, results, queues, tables and logs of ${var.name}."
   enable_key_rotation     = true
   deletion_window_in_days = 30
   policy                  = data.aws_iam_policy_document.key.json

@@ -89,6 +89,7 @@ module "gateway" {
   load_balancer_name  = var.load_balancer.name
   private_subnet_ids  = var.network.private_subnet_ids
   security_group_id   = module.api.gateway_security_group_id
+  kms_key_arn         = var.persistent_data.kms_key_arn
   token_issuer        = var.tokens.issuer
   token_audiences     = var.tokens.audiences
   allowed_origins     = var.allowed_origins

@@ -49,6 +49,7 @@ resource "aws_ecs_cluster" "this" {
 resource "aws_cloudwatch_log_group" "service" {
   name              = "/data-hist/${var.name}/service"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_ecs_task_definition" "service" {

@@ -131,7 +131,7 @@ variable "tokens" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts lake, results and tables."
+  description = "Key that encrypts lake, results, tables and logs."
   type        = string
 }
 

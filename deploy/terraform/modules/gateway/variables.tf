@@ -94,3 +94,8 @@ variable "log_retention_days" {
   type        = number
   default     = 90
 }
+
+variable "kms_key_arn" {
+  description = "Key that encrypts the access log."
+  type        = string
+}

@@ -28,7 +28,8 @@ resource "aws_athena_workgroup" "this" {
   }
 }
 
-# Safe preset: a crawler may add what is new and must not retype, drop or deprecate what the table specs say.
+# Safe preset, that of `data-hist crawler` (docs/crawlers.md): a crawler may add what is new and must not retype, drop or deprecate what
+# the table specs say.
 resource "aws_glue_crawler" "this" {
   for_each      = var.crawlers
   name          = "${var.name}-${each.key}"
@@ -57,7 +58,11 @@ resource "aws_glue_crawler" "this" {
     Version = 1.0
     CrawlerOutput = {
       Partitions = { AddOrUpdateBehavior = "InheritFromTable" }
+      Tables     = { TableThreshold = 2 }
     }
-    Grouping = { TableGroupingPolicy = "CombineCompatibleSchemas" }
+    Grouping = {
+      TableGroupingPolicy     = "CombineCompatibleSchemas"
+      TableLevelConfiguration = length(split("/", "${var.lake_prefix}${each.value.topic}/"))
+    }
   })
 }

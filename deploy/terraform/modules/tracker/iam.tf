@@ -46,15 +46,10 @@ data "aws_iam_policy_document" "assume" {
     sid     = "LambdaRunsAsTracker"
     actions = ["sts:AssumeRole"]
 
+    # No aws:SourceAccount here: Lambda's guide does not say that Lambda sends it. A role can be passed within its account only.
     principals {
       type        = "Service"
       identifiers = ["lambda.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.account_id]
     }
   }
 

@@ -62,6 +62,7 @@ resource "aws_s3_bucket_notification" "lake" {
 resource "aws_cloudwatch_log_group" "tracker" {
   name              = "/aws/lambda/${local.function_name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_lambda_function" "tracker" {

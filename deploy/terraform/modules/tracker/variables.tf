@@ -45,7 +45,7 @@ variable "inspection" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts the queues and the ledger."
+  description = "Key that encrypts queues, ledger and log."
   type        = string
 }
 
