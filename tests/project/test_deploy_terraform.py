@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from glue.data_retention import compacted_prefix
+from glue.lifecycle_rules import wanted_rules
 from glue.queue_batch import DEFAULT_MAXIMUM_RECEIVES
 from glue.table_spec import load_table_specs
 from tests.project.terraform.files import FILES, MODULES, TERRAFORM, blocks, parsed, policy_documents, statements
@@ -120,6 +122,11 @@ def test_the_lake_is_kept_as_the_table_specs_say() -> None:
         assert (told["retention_days"], told["archive_days"]) == (spec.retention_days, spec.archive_days)
         assert told["prefix"].startswith(defaults["lake_prefix"])
         assert spec.database in defaults["databases"]
+        assert compacted_prefix(spec) == f"{defaults['compacted_prefix']}{spec.reference}/"
+    rules = {rule["ID"] for rule in wanted_rules(specs)}
+    assert rules == {f"data-hist.{spec.reference}{kind}" for spec in specs for kind in ("", ".compacted")}, (
+        "persistent_data/main.tf makes these rules"
+    )
 
 
 def test_a_message_is_given_up_by_the_function_before_the_queue_gives_it_up() -> None:

@@ -118,14 +118,25 @@ module "lake" {
   transition_minimum_object_size = var.archive_minimum_object_size
 
   # Named as `data-hist retention` names them: it finds nothing to change (docs/retention.md).
-  retention = {
-    for table, told in var.lake_retention :
-    "data-hist.${table}" => {
-      prefix             = told.prefix
-      archive_after_days = told.retention_days
-      delete_after_days  = told.archive_days
-    }
-  }
+  retention = merge(
+    {
+      for table, told in var.lake_retention :
+      "data-hist.${table}" => {
+        prefix             = told.prefix
+        archive_after_days = told.retention_days
+        delete_after_days  = told.archive_days
+      }
+    },
+    {
+      for table, told in var.lake_retention :
+      "data-hist.${table}.compacted" => {
+        prefix             = "${var.compacted_prefix}${table}/"
+        archive_after_days = told.retention_days
+        delete_after_days  = told.archive_days
+        aborts_uploads     = false
+      }
+    },
+  )
 }
 
 # The service's sweeper deletes results at the minute they expire; the rule is for those that it never saw.

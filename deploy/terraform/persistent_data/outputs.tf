@@ -18,6 +18,11 @@ output "lake_prefix" {
   value       = var.lake_prefix
 }
 
+output "compacted_prefix" {
+  description = "Prefix of compacted objects."
+  value       = var.compacted_prefix
+}
+
 output "kms_key_arn" {
   description = "Key that encrypts lake, results, queues and tables."
   value       = aws_kms_key.data.arn

@@ -19,6 +19,17 @@ variable "lake_prefix" {
   }
 }
 
+variable "compacted_prefix" {
+  description = "Prefix of compacted objects, with the slash at its end (glue/data_retention.py)."
+  type        = string
+  default     = "compacted/"
+
+  validation {
+    condition     = endswith(var.compacted_prefix, "/")
+    error_message = "A prefix ends with a slash."
+  }
+}
+
 variable "lake_retention" {
   description = "How long the objects of each table can be queried (then they move to Glacier, where Athena does not see them) and until when they are kept, in days. The table specs say the same (docs/retention.md)."
   type = map(object({

@@ -59,6 +59,7 @@ module "api" {
   image_repository_arn              = var.image_repository_arn
   lake_bucket                       = var.persistent_data.lake_bucket
   lake_prefix                       = var.persistent_data.lake_prefix
+  compacted_prefix                  = var.persistent_data.compacted_prefix
   results_bucket                    = var.persistent_data.results_bucket
   logs_bucket                       = var.persistent_data.logs_bucket
   output_locations                  = { tenants = "${local.results}/${var.work_group_of.tenants}/", operators = "${local.results}/${local.operators}/" }

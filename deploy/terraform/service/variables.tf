@@ -6,13 +6,14 @@ variable "name" {
 variable "persistent_data" {
   description = "The outputs of persistent_data."
   type = object({
-    lake_bucket    = object({ name = string, arn = string })
-    results_bucket = object({ name = string, arn = string })
-    logs_bucket    = object({ name = string, arn = string })
-    lake_prefix    = string
-    kms_key_arn    = string
-    databases      = list(string)
-    tables         = map(object({ name = string, arn = string, setting = string }))
+    lake_bucket      = object({ name = string, arn = string })
+    results_bucket   = object({ name = string, arn = string })
+    logs_bucket      = object({ name = string, arn = string })
+    lake_prefix      = string
+    compacted_prefix = string
+    kms_key_arn      = string
+    databases        = list(string)
+    tables           = map(object({ name = string, arn = string, setting = string }))
   })
 }
 

@@ -97,7 +97,7 @@ data "aws_iam_policy_document" "service" {
   statement {
     sid       = "ReadLake"
     actions   = ["s3:GetObject"]
-    resources = ["${var.lake_bucket.arn}/${var.lake_prefix}*"]
+    resources = [for prefix in [var.lake_prefix, var.compacted_prefix] : "${var.lake_bucket.arn}/${prefix}*"]
   }
 
   # The service's own requests are events of the lake; it writes nothing else there.

@@ -85,6 +85,11 @@ variable "lake_prefix" {
   type        = string
 }
 
+variable "compacted_prefix" {
+  description = "Prefix of compacted objects."
+  type        = string
+}
+
 variable "results_bucket" {
   description = "Bucket of the results."
   type        = object({ name = string, arn = string })

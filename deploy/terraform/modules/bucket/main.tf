@@ -95,8 +95,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
         days = rule.value.delete_after_days
       }
 
-      abort_incomplete_multipart_upload {
-        days_after_initiation = var.abandoned_upload_days
+      dynamic "abort_incomplete_multipart_upload" {
+        for_each = rule.value.aborts_uploads ? [var.abandoned_upload_days] : []
+
+        content {
+          days_after_initiation = abort_incomplete_multipart_upload.value
+        }
       }
     }
   }

@@ -68,6 +68,7 @@ variable "retention" {
     prefix             = string
     archive_after_days = optional(number)
     delete_after_days  = number
+    aborts_uploads     = optional(bool, true)
   }))
 
   validation {
