@@ -27,7 +27,7 @@ GATEWAY_PREFIX = b"x-data-hist-"
 _MAXIMUM_HOPS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a request came from: the peer's own address, the client's as far as it can be believed, and the scheme the
     client spoke. Addresses are None where there is no network (a socket file).
@@ -101,5 +101,7 @@ def _address(text: str) -> Address | None:
 
 def _strip(scope: Scope) -> None:
     headers = scope["headers"]
-    if any(name.startswith(GATEWAY_PREFIX) for name, _ in headers):
-        scope["headers"] = [header for header in headers if not header[0].startswith(GATEWAY_PREFIX)]
+    for name, _ in headers:
+        if name.startswith(GATEWAY_PREFIX):
+            scope["headers"] = [header for header in headers if not header[0].startswith(GATEWAY_PREFIX)]
+            return

@@ -11,9 +11,11 @@ Counts are kept in this process: with several replicas behind a load balancer ea
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from math import ceil
+from typing import Any
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
@@ -26,13 +28,50 @@ from service.model import Caller
 POLICY = '"per-caller"'
 
 
+SWEEP_SECONDS = 60.0
+
+
+class _Counts(MemoryStorage):
+    """The counts of all callers in memory, swept once in a while.
+
+    MemoryStorage looks through all counts for expired ones as soon as the last such look is over, with every request:
+    `timer` is how it knows. Counts that have expired count for nothing before they are swept, too.
+    """
+
+    def __init__(self) -> None:
+        self._swept_at = time.monotonic()
+        self._sweep: asyncio.Task[None] | None = None
+        super().__init__()
+
+    @property
+    def timer(self) -> Any:
+        """Itself: what MemoryStorage asks whether the last sweep is `done`, and may `cancel`."""
+        return self
+
+    @timer.setter
+    def timer(self, sweep: asyncio.Task[None] | None) -> None:
+        self._sweep = sweep  # a task that nobody holds may vanish
+
+    def cancel(self) -> None:
+        """Ends a sweep that is on its way."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def done(self) -> bool:
+        """Whether it is time for another sweep."""
+        if time.monotonic() - self._swept_at < SWEEP_SECONDS:
+            return False
+        self._swept_at = time.monotonic()
+        return True
+
+
 class RateLimits:
     """See the module. `default_rate` (`600/minute`) is for callers without a rate of their own; None is no limit."""
 
     def __init__(self, default_rate: str | None, *, clock: Callable[[], float] = time.time) -> None:
         self._default_rate = default_rate
         self._clock = clock
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._limiter = SlidingWindowCounterRateLimiter(_Counts())
         self._items: dict[str, RateLimitItem] = {}
 
     async def admit(self, caller: Caller, exchange: Exchange) -> None:

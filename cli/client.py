@@ -128,6 +128,12 @@ class Client:
         tables: list[dict[str, Any]] = self._json("GET", "/v0/data_hist/tables")["tables"]
         return tables
 
+    def usage(self, *, by: str, from_: str | None = None, to: str | None = None) -> dict[str, Any]:
+        """What was used, as GET /usage tells it."""
+        params = {"by": by, "from": from_, "to": to}
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._json("GET", "/v0/data_hist/usage", params=given)
+
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         response = self._answer(method, path, **arguments)
         try:

@@ -24,6 +24,7 @@ from cli.projection import projection
 from cli.query import query
 from cli.sample import sample
 from cli.serve import serve
+from cli.usage import usage
 
 app = typer.Typer(
     name="data-hist",
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(query)
+app.command()(usage)
 app.command()(load)
 app.command()(sample)
 app.command()(aws)

@@ -960,21 +960,21 @@ class QueryService:
             expires_at = min(expires_at, stored.execution.expires_at)
         expires_at = expires_at.replace(microsecond=0)
         grant = LinkGrant(int(expires_at.timestamp()), format)
-        token = self._signer.link_token(grant, tenant=caller.tenant, query_id=query_id)
+        token = self._signer.link_token(grant, query_id=query_id)
         return DownloadLink(query_id, format, token, expires_at)
 
     def _linked(self, query_id: str, token: str) -> tuple[Download, Caller]:
-        stored = self._store.get(query_id) if _is_query_id(query_id) else None
-        execution = None if stored is None else stored.execution
-        try:
-            # an unknown query's link is looked at all the same, and told the same
-            grant = self._signer.link_grant(token, tenant=execution.tenant if execution else "", query_id=query_id)
+        try:  # before anything is looked up: whoever makes links up costs us no more than that
+            grant = self._signer.link_grant(token, query_id=query_id)
         except InvalidPagingToken:
-            grant = None
-        if stored is None or execution is None or grant is None:
-            raise InvalidDownloadLink("this link is not one that the service made, or was altered", query_id=query_id)
+            detail = "this link is not one that the service made, or was altered"
+            raise InvalidDownloadLink(detail, query_id=query_id) from None
         if self._clock().timestamp() >= grant.expires_at_s:
             raise InvalidDownloadLink("this link has expired; ask for another one", query_id=query_id)
+        stored = self._store.get(query_id)
+        if stored is None:
+            raise ResultExpired("the result has been deleted", query_id=query_id, expired_at=None)
+        execution = stored.execution
         customers = (stored.plan_inputs or PlanInputs(customers=())).customers
         maker = Caller(
             execution.tenant, None if customers is None else frozenset(customers), frozenset(), execution.key_id

@@ -6,7 +6,7 @@ without a key and until when; the signature says that we said so.
     result  = kind 1 | row number u64 | byte offset u64          bound to tenant and query id
     listing = kind 2 | submitted_at in us u64 | query id 16 B    bound to tenant and status filter
     partitions = kind 3 | start of the last one in ms i64        bound to tenant, table and range
-    link    = kind 4 | expires_at in s u64 | format u8           bound to tenant and query id
+    link    = kind 4 | expires_at in s u64 | format u8           bound to query id: who follows it has no tenant
     MAC     = first 16 bytes of HMAC-SHA256(secret, kind | fields | what it is bound to)
 
 What a token is bound to is part of the MAC and not of the token, so a token of another tenant or query is simply not
@@ -40,6 +40,7 @@ _KIND_RESULT = 1
 _KIND_LISTING = 2
 _KIND_PARTITIONS = 3
 _KIND_LINK = 4
+_NO_TENANT = ""
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,14 @@ class TokenSigner:
         start_ms: int = _PARTITIONS.unpack(fields)[1]
         return start_ms
 
-    def link_token(self, grant: LinkGrant, *, tenant: str, query_id: str) -> str:
+    def link_token(self, grant: LinkGrant, *, query_id: str) -> str:
         """The token of a download link to this result."""
         fields = _LINK.pack(_KIND_LINK, grant.expires_at_s, _FORMATS.index(grant.file_format))
-        return self._signed(fields, tenant, query_id)
+        return self._signed(fields, _NO_TENANT, query_id)
 
-    def link_grant(self, token: str, *, tenant: str, query_id: str) -> LinkGrant:
+    def link_grant(self, token: str, *, query_id: str) -> LinkGrant:
         """What the token of a download link grants; it may have expired. Raises InvalidPagingToken."""
-        fields = self._verified(token, _LINK.size, _KIND_LINK, tenant, query_id)
+        fields = self._verified(token, _LINK.size, _KIND_LINK, _NO_TENANT, query_id)
         _, expires_at_s, file_format = _LINK.unpack(fields)
         return LinkGrant(expires_at_s, _FORMATS[file_format])
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import Server, copy_of, data_hist
+from tests.e2e.conftest import COMMAND, Server, copy_of, data_hist, environment_of
 
 TRAIL = """SELECT customerid, json_extract_scalar(data, '$.event_type') AS event_type, data FROM events
            WHERE servicename = 'data-hist' ORDER BY createdtimestamp"""
@@ -76,3 +77,23 @@ def test_the_trail_is_in_the_lake_for_whom_it_concerns(
     told = json.dumps(everything)
     assert "parameter-secret" not in told
     assert not [secret for secret in (first, second, both, operator) if secret.split(".")[1] in told]
+
+
+def test_usage_on_the_command_line(start_server: Callable[..., Server]) -> None:
+    server = start_server(DATA_HIST_DAILY_BYTES="1000000000")
+    server.submit("SELECT count(*) AS n FROM events")
+
+    def usage(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [COMMAND, "usage", "--url", server.url, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment_of())
+
+    told = usage("--by", "tenant")
+    assert told.returncode == 0, told.stderr
+    assert "operator" in told.stdout
+    assert "of 1.0 GB used today" in told.stderr
+    report = json.loads(usage("--json").stdout)
+    assert [line["query_count"] for line in report["usage"]] == [1]
+    assert report["budget"]["used_bytes"] == report["usage"][0]["scanned_bytes"] > 0
+    wrong = usage("--from", "2026-11-22", "--to", "2026-11-01")
+    assert wrong.returncode == 2
+    assert "from" in wrong.stderr

@@ -119,6 +119,10 @@ CALLS = [
     *(("GET", "/download/{id}", {"params": {"format": format}}) for format in ("csv", "ndjson", "parquet", "arrow")),
     ("GET", "/queries/{id}/explain-empty", {}),
     ("DELETE", "/query/{id}", {}),
+    ("POST", "/download/{id}/link", {"json": {}}),
+    ("POST", "/download/{id}/link", {"json": {"format": "parquet", "valid_minutes": 1}}),
+    ("GET", "/download/{id}/signed", {"params": {"token": "{token}"}}),
+    ("GET", "/download/{id}/signed", {"params": {"token": "AAAA"}}),
     ("GET", "/status/{id}%20", {}),
     ("GET", "/status/%7B{id}%7D", {}),
     ("GET", "/status/../status/{id}", {}),
@@ -156,7 +160,7 @@ def test_anothers_query_is_answered_as_one_that_never_was(
         for answer, query_id in zip(answers, (stolen.query_id, nobodys), strict=True)
     )
     assert told == untold
-    assert answers[0].status_code in (400, 404)
+    assert answers[0].status_code in (400, 403, 404)
     assert twins[0].marker not in answers[0].text
     still = twins[0].call(OTHER, "GET", f"/status/{stolen.query_id}").json()
     assert (still["status"], still["has_result"]) == ("FINISHED", True)
@@ -188,6 +192,26 @@ def test_anothers_idempotency_key_is_a_new_one(twins: tuple[Twin, Twin], stolen:
     page = twin.call(OWN, "POST", "/next", json={"query_id": first.json()["query_id"]})
     assert page.json()["row_count"] == 40
     assert twin.marker not in page.text
+
+
+def test_a_link_leads_to_the_result_it_was_made_for_and_to_no_other(twins: tuple[Twin, Twin], stolen: Secrets) -> None:
+    twin = twins[0]
+    own = twin.submitted(OWN, "SELECT data FROM events")
+    token = twin.call(OWN, "POST", f"/download/{own}/link", json={}).json()["url"].partition("token=")[2]
+    there = twin.server.client.get(f"/v0/data_hist/download/{stolen.query_id}/signed", params={"token": token})
+    assert (there.status_code, there.json()["code"]) == (403, "InvalidDownloadLink")
+    here = twin.server.client.get(f"/v0/data_hist/download/{own}/signed", params={"token": token})
+    assert len(here.text.splitlines()) == 41
+    assert twin.marker not in here.text
+
+
+def test_usage_is_ones_own(twins: tuple[Twin, Twin], stolen: Secrets) -> None:
+    assert stolen.query_id
+    for by in ("day", "tenant", "key"):
+        told = twins[0].call(OWN, "GET", "/usage", params={"by": by}).json()["usage"]
+        assert {line.get("tenant", "customers:11000") for line in told} == {"customers:11000"}
+        keys = {line["key_id"] for line in told if "key_id" in line}
+        assert keys <= {twins[0].keys[OWN].split(".")[0]}
 
 
 def test_the_history_has_own_queries_only(twins: tuple[Twin, Twin], stolen: Secrets) -> None:

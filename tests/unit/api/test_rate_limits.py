@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import time_machine
 
+from api.exchange import Exchange
+from api.rate_limits import SWEEP_SECONDS, RateLimits, _Counts
 from api.settings import Settings, SettingsError
 from service.model import Caller
 from tests.unit.api.conftest import FakeKeys
@@ -88,3 +91,22 @@ def test_a_rate_has_a_number_and_a_unit(text: str) -> None:
     with pytest.raises(SettingsError, match="DATA_HIST_RATE_LIMIT"):
         Settings.from_environment({"DATA_HIST_RATE_LIMIT": text})
     assert Settings.from_environment({"DATA_HIST_RATE_LIMIT": "0"}).rate_limit is None
+
+
+def test_counts_of_callers_who_left_are_swept_and_not_at_every_request() -> None:
+    async def scenario() -> None:
+        limits = RateLimits("5/second")
+        counts = limits._limiter.storage
+        assert isinstance(counts, _Counts)
+        with time_machine.travel(1_800_000_000, tick=False) as now:
+            for number in range(100):
+                await limits.admit(replace(ALICE, key_id=f"key-{number}"), Exchange("r", "GET", "/"))
+            assert counts._sweep is None
+            now.shift(10)
+            counts._swept_at -= SWEEP_SECONDS
+            await limits.admit(ALICE, Exchange("r", "GET", "/"))
+            assert counts._sweep is not None
+            await counts._sweep
+            assert len(counts.storage) == 1
+
+    asyncio.run(scenario())

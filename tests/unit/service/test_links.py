@@ -121,7 +121,7 @@ def test_a_link_ends_with_the_result(world: World, serve: Serve) -> None:
         grant = LinkGrant(
             int(world.clock.now.timestamp()) + 900, DownloadFormat.CSV
         )  # as if it could outlive its result
-        longer = service._signer.link_token(grant, tenant="alice", query_id=query_id)
+        longer = service._signer.link_token(grant, query_id=query_id)
         world.clock.advance(seconds=60)
         with pytest.raises(ResultExpired):
             await service.linked_download(query_id, longer)
