@@ -202,6 +202,8 @@ class QueryService:
             clock=clock,
             on_end=self._ended,
             plan_again=self._plan_again,
+            on_progress=self._progressed,
+            on_left=self._left,
             slots=slots,
             maximum_attempts=self._settings.maximum_attempts,
             tracer=tracer,
@@ -232,6 +234,8 @@ class QueryService:
         # endings never change, so they are answered from memory; one process remembers this many
         self._endings: OrderedDict[str, StoredExecution] = OrderedDict()
         self._endings_lock = threading.Lock()
+        # what this process drives changes by nobody else while it runs, so it is answered from memory too
+        self._running: dict[str, StoredExecution] = {}
         self._spooling_again: set[str] = set()
         self._lost_results: dict[str, QueryFailed] = {}
         self._spooling_troubles: dict[str, tuple[float, ServiceError]] = {}
@@ -275,6 +279,9 @@ class QueryService:
         if ending is not None:
             return self._not_expired(ending).execution
         if wait_seconds <= 0:
+            running = self._running.get(query_id)
+            if running is not None and self._is_driven_here(running, caller):
+                return running.execution
             stored = await self._in_pool(self._owned, query_id, caller)
         else:
             stored = await self._until_terminal(query_id, caller, min(wait_seconds, MAXIMUM_WAIT_SECONDS))
@@ -749,12 +756,28 @@ class QueryService:
                     await asyncio.wait_for(changed.wait(), min(left_seconds, look_again_seconds))
                 look_again_seconds = min(look_again_seconds * 1.5, 1.0)
 
+    def _is_driven_here(self, stored: StoredExecution, caller: Caller) -> bool:
+        """Whether this process alone moves the caller's execution on."""
+        is_held = stored.owner is not None and self._ownership.is_held(stored.owner)
+        return is_held and stored.execution.tenant == caller.tenant
+
+    def _progressed(self, stored: StoredExecution) -> None:
+        self._running[stored.query_id] = stored
+
+    def _left(self, query_id: str) -> None:
+        self._running.pop(query_id, None)
+
     def _ended(self, stored: StoredExecution) -> None:
         self._open_queries.give_back(stored.query_id)
         if self._budgets is not None:
             self._budgets.settle(stored)
         if self._on_ended is not None:
             self._on_ended(stored)
+        self._running.pop(stored.query_id, None)
+        self._kept(stored)
+
+    def _kept(self, stored: StoredExecution) -> None:
+        """Remembers an ended execution, tells who waits for it, and does with its spool what has to be done."""
         self._remember_ending(stored)
         self._changes.notify(stored.query_id)
         if stored.execution.has_result and stored.execution.expires_at is not None:
@@ -903,8 +926,9 @@ class QueryService:
     def _spool_again(self, query_id: str) -> None:
         trouble: ServiceError | None = None
         try:
-            if not self._spools.is_complete(query_id):
-                self._runner.spool_again(query_id)
+            spooled = None if self._spools.is_complete(query_id) else self._runner.spool_again(query_id)
+            if spooled is not None:
+                self._kept(spooled)
         except SpoolBusy:
             pass
         except SpoolFull as error:

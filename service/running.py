@@ -89,7 +89,8 @@ class _OwnershipLost(Exception):
 class QueryRunner:
     """Drives queries, one per call of `drive`; used by many threads at once.
 
-    `on_end` hears of each execution that ended, and once more when its spool became whole after that.
+    `on_end` hears of each execution that ended, and once more when its spool became whole after that; `on_progress` of
+    each that runs, as it is now, and `on_left` of its id when it is no longer driven here.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class QueryRunner:
         clock: Callable[[], datetime],
         on_end: Callable[[StoredExecution], None],
         plan_again: Callable[[StoredExecution], Plan],
+        on_progress: Callable[[StoredExecution], None] | None = None,
+        on_left: Callable[[str], None] | None = None,
         slots: EngineSlots | None = None,
         maximum_attempts: int = 2,
         monotonic: Callable[[], float] = time.monotonic,
@@ -114,6 +117,8 @@ class QueryRunner:
         self._clock = clock
         self._on_end = on_end
         self._plan_again = plan_again
+        self._on_progress = on_progress or _nobody
+        self._on_left = on_left or _nobody
         self._maximum_attempts = maximum_attempts
         self._tracer = tracer
         self._slots = slots or UnlimitedSlots()
@@ -125,8 +130,11 @@ class QueryRunner:
     def drive(self, query_id: str) -> RunOutcome:
         """Takes one query as far as it goes now."""
         self._unavailable.pop(query_id, None)
-        outcome = self._fenced(query_id)
-        self._told_progress.pop(query_id, None)
+        try:
+            outcome = self._fenced(query_id)
+        finally:
+            self._told_progress.pop(query_id, None)
+            self._on_left(query_id)
         if outcome in (RunOutcome.DONE, RunOutcome.AGAIN, RunOutcome.BUSY):
             self._slots.give_back(query_id)
         return outcome
@@ -221,19 +229,20 @@ class QueryRunner:
         self._unavailable.pop(query_id, None)
         self._slots.give_back(query_id)
 
-    def spool_again(self, query_id: str) -> None:
-        """Writes the spool of a FINISHED query once more, from the engine's result object.
+    def spool_again(self, query_id: str) -> StoredExecution | None:
+        """Writes the spool of a FINISHED query once more, from the engine's result object. Returns the execution as it
+        then is; None when there is nothing to spool. `on_end` does not hear of it: the query ended before.
 
         Raises SpoolBusy (it is being written), SpoolFull, QueryFailed, EngineUnavailable, StoreUnavailable.
         """
         stored = self._store.get(query_id)
         if stored is None or stored.execution.status is not QueryStatus.FINISHED or stored.execution.columns is None:
-            return
+            return None
         with self._spools.writer(query_id) as writer:
             for _ in self._spooling(writer, stored, stored.execution.columns, stored.result_location):
                 pass
             writer.complete()
-        self._spooled(query_id, writer)
+        return self._store.record_spooled(query_id, writer.row_count, writer.size_bytes)
 
     def _drive(self, stored: StoredExecution) -> RunOutcome:
         if stored.engine_id is None:
@@ -304,13 +313,17 @@ class QueryRunner:
 
     def _progressed(self, stored: StoredExecution, execution: EngineExecution) -> None:
         """Stores a new state at once, new numbers of the same state once a second: each is a write."""
+        owner = self._owner(stored)
+        statistics = self._statistics(stored, execution.statistics)
+        if execution.status is QueryStatus.RUNNING:
+            running = replace(stored.execution, status=execution.status, statistics=statistics)
+            self._on_progress(replace(stored, execution=running))
         now, (status, at) = self._monotonic(), self._told_progress.get(stored.query_id, (None, 0.0))
         if execution.status is status and now - at < _PROGRESS_SECONDS:
             return
         self._told_progress[stored.query_id] = (execution.status, now)
-        statistics = self._statistics(stored, execution.statistics)
         try:
-            self._store.record_progress(stored.query_id, self._owner(stored), execution.status, statistics)
+            self._store.record_progress(stored.query_id, owner, execution.status, statistics)
         except StoreUnavailable as error:  # the next progress, or the end, will tell
             _LOG.warning("the progress of query %s could not be stored: %s", stored.query_id, error)
 
@@ -475,6 +488,10 @@ class QueryRunner:
 def _start_context(stored: StoredExecution) -> StartContext:
     inputs = stored.plan_inputs
     return StartContext(stored.execution.tenant, is_operator=inputs is not None and inputs.customers is None)
+
+
+def _nobody(_: object) -> None:
+    """Nobody wants to hear of it."""
 
 
 def output_columns(told: Sequence[OutputColumn], stored: StoredExecution) -> tuple[OutputColumn, ...]:

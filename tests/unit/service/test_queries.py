@@ -738,3 +738,25 @@ def test_spools_that_nobody_remembers_are_swept_at_the_start(world: World, serve
         return await service.next_page(execution.query_id, ALICE)
 
     assert serve(use).row_count == 1
+
+
+def test_a_running_query_is_answered_from_memory_and_only_while_it_runs_here(world: World, serve: Serve) -> None:
+    held = world.athena.default = Answer()
+
+    async def use(service: QueryService) -> None:
+        query_id = (await service.submit(QueryRequest("SELECT 1"), ALICE)).query_id
+        while (await service.status(query_id, ALICE)).status is not QueryStatus.RUNNING:
+            await asyncio.sleep(0.005)
+        stored = service._store.get
+        service._store.get = lambda query_id: None  # type: ignore[method-assign]  # nobody asks the store
+        running = await service.status(query_id, ALICE)
+        assert running.status is QueryStatus.RUNNING
+        assert running.statistics.data_scanned_bytes == 123
+        with pytest.raises(QueryNotFound):
+            await service.status(query_id, BOB)
+        service._store.get = stored  # type: ignore[method-assign]  # as it was
+        held.released.set()
+        assert (await service.status(query_id, ALICE, wait_seconds=20)).status is QueryStatus.FINISHED
+        assert service._running == {}
+
+    serve(use)

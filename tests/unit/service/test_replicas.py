@@ -53,6 +53,7 @@ class Replicas:
         )
         self.minimum_shared_bytes = 2**30
         self.slot_limit: int | None = None
+        self.adoption_interval_seconds = 0.1
         number = next(_NUMBERS)
         self.tables = [f"executions-{number}", f"leases-{number}"]
         for definition, name in zip((EXECUTIONS, LEASES), self.tables, strict=True):
@@ -81,7 +82,10 @@ class Replicas:
             ownership=ownership,
             clock=world.clock,
             settings=QueryServiceSettings(
-                limits=self.limits, adoption_interval_seconds=0.1, sweep_interval_seconds=0.1, page_wait_seconds=20
+                limits=self.limits,
+                adoption_interval_seconds=self.adoption_interval_seconds,
+                sweep_interval_seconds=0.1,
+                page_wait_seconds=20,
             ),
             shared_spools=S3SharedSpools(world.s3, sleep=lambda seconds: None, minimum_bytes=self.minimum_shared_bytes),
             slots=slots,
@@ -248,15 +252,22 @@ def test_slots_bound_what_runs_for_all_replicas(replicas: Replicas) -> None:
 
 
 def test_each_replica_takes_its_share_of_what_another_left(replicas: Replicas) -> None:
+    replicas.adoption_interval_seconds = 1000
     held = replicas.world.athena.default = Answer()
+    threads = replicas.limits.maximum_concurrent
 
     async def use(first: QueryService, second: QueryService) -> None:
         third = replicas.service(3)
         await third.start()
         ids = [(await third.submit(QueryRequest(f"SELECT {number}"), ALICE)).query_id for number in range(14)]
-        await until(lambda: len(replicas.world.athena.runs) == 2)
+        store = third._store
+        await until(lambda: sum(found.status is QueryStatus.RUNNING for found in store.unfinished()) == threads)
         await third.close()
-        await until(lambda: first.waiting_count >= 2 and second.waiting_count >= 2)
+        shares = [
+            await asyncio.to_thread(service._scheduler.adopt_abandoned) for service in (first, second, first, second)
+        ]
+        # what ran is taken at once, of the rest some four for each thread, then as many as threads
+        assert shares == [threads + 4 * threads, 14 - 5 * threads, 0, 0]
         held.released.set()
         for query_id in ids:
             assert (await first.status(query_id, ALICE, wait_seconds=50)).status is QueryStatus.FINISHED
