@@ -70,6 +70,16 @@ def once(value: Typed, template: str, name: str = "once_") -> str:
     return f"(list_transform([{value.sql}], lambda {name}: {template.replace('{0}', name)})[1])"
 
 
+def tried(sql: str, trino_type: TrinoType) -> str:
+    """SQL that is NULL where this SQL of that type fails: never a bare TRY, which may write past the end of a vector.
+
+    DuckDB repeats a batch that failed row by row into a vector with room for one row, and a CASE or COALESCE directly
+    below TRY writes there by the row's number in the batch (DuckDB 1.5, issue 25280: heap corruption). Below
+    struct_pack it writes into a vector of its own. The cast: a field of a constant NULL has no type.
+    """
+    return f"CAST((TRY(struct_pack(v := {sql}))).v AS {physical_type(trino_type)})"
+
+
 _PARAMETERS = re.compile(r"\blambda ([A-Za-z0-9_]+(?:, [A-Za-z0-9_]+)*):")
 
 

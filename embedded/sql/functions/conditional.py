@@ -9,7 +9,7 @@ from embedded.sql import literals, tree, types
 from embedded.sql.comparison import comparison, has_plain_comparison
 from embedded.sql.functions.registry import emits, error_sql, special
 from embedded.sql.text import text_expression
-from embedded.sql.typed import Typed, bound_pair
+from embedded.sql.typed import Typed, bound_pair, tried
 
 if TYPE_CHECKING:
     from embedded.sql.analysis import Analyser
@@ -60,14 +60,14 @@ def try_(analyser: Analyser, node: tree.Call) -> Typed:
         raise analyser.error("INVALID_ARGUMENTS", "The 'try' function must have exactly one argument", node)
     if analyser.try_inputs is not None:  # within another TRY, which hands in what both need
         value = analyser.expression(node.arguments[0])
-        return Typed(f"TRY({value.sql})", value.type)
+        return Typed(tried(value.sql, value.type), value.type)
     inputs: list[str] = []
     analyser.try_inputs = inputs
     try:
         value = analyser.expression(node.arguments[0])
     finally:
         analyser.try_inputs = None
-    plain = f"TRY({value.sql})"
+    plain = tried(value.sql, value.type)
     keys = analyser.level.group_sql
     if plain in keys or not (inputs or keys):
         return Typed(plain, value.type)
@@ -87,7 +87,7 @@ def try_(analyser: Analyser, node: tree.Call) -> Typed:
     if not inputs:
         return Typed(plain, value.type)
     fields = ", ".join(f"a{index} := {sql}" for index, sql in enumerate(inputs))
-    return Typed(f"(list_transform([struct_pack({fields})], lambda try_: TRY({body}))[1])", value.type)
+    return Typed(f"(list_transform([struct_pack({fields})], lambda try_: {tried(body, value.type)})[1])", value.type)
 
 
 #: A column as the analyser writes it.

@@ -28,7 +28,7 @@ from embedded.sql.coercion import coerce
 from embedded.sql.errors import TrinoError
 from embedded.sql.functions.registry import cast, cast_rule, error_sql, macro, scalar, sql_function
 from embedded.sql.physical import physical_type
-from embedded.sql.typed import Typed, once
+from embedded.sql.typed import Typed, once, tried
 from embedded.sql.types import INTEGER_WIDTHS, TrinoType, can_coerce
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def explicit_cast(analyser: Analyser, value: Typed, target: TrinoType, node: tre
         raise analyser.error("TYPE_MISMATCH", f"Cannot cast {value.type} to {target}", node)
     if not node.is_try:
         return Typed(sql, target)
-    plain = f"TRY({sql})"
+    plain = tried(sql, target)
     if plain in analyser.level.group_sql or (value.is_simple and not analyser.level.group_sql):
         return Typed(plain, target)
     # TRY_CAST forgives the cast, not what fails in its operand; DuckDB's TRY holds no aggregates, no grouped columns
     inner = cast_sql(analyser, Typed("tried_", value.type), target)
-    return Typed(f"(list_transform([{value.sql}], lambda tried_: TRY({inner}))[1])", target)
+    return Typed(f"(list_transform([{value.sql}], lambda tried_: {tried(inner or sql, target)})[1])", target)
 
 
 def cast_sql(analyser: Analyser, value: Typed, target: TrinoType) -> str | None:
@@ -258,6 +258,7 @@ def decimal_as_float(sql: str, source: TrinoType, target: TrinoType) -> str:
 
 
 # --------------------------------------------------------------------------------------------- texts to values
+# A NULL is told first: whatever is Python's work below is done batch by batch, NULLs or not, and files are small.
 
 macro("trino_is_integer(t)", "regexp_full_match(t, '[+-]?[0-9]+')")
 macro(
@@ -274,7 +275,9 @@ def text_to_integer(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     failure = error_sql(_INVALID, _quoted_value("{0}", "Cannot cast '", f"' to {name}"), physical)
     attempt = f"TRY_CAST({{0}} AS {physical})"
     return _bounded(
-        value, f"(CASE WHEN trino_is_integer({{0}}) AND {attempt} IS NOT NULL THEN {attempt} ELSE {failure} END)"
+        value,
+        f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN trino_is_integer({{0}}) AND {attempt} IS NOT NULL THEN {attempt} "
+        f"ELSE {failure} END)",
     )
 
 
@@ -283,7 +286,9 @@ def text_to_float(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     physical = physical_type(target)
     failure = error_sql(_INVALID, _quoted_value("{0}", "Cannot cast '", f"' to {target.base.upper()}"), physical)
     number = f"trino_text_to_{target.base}({{0}})"
-    return _bounded(value, f"(CASE WHEN trino_is_number({{0}}) THEN {number} ELSE {failure} END)")
+    return _bounded(
+        value, f"(CASE WHEN {{0}} IS NULL THEN NULL WHEN trino_is_number({{0}}) THEN {number} ELSE {failure} END)"
+    )
 
 
 #: DuckDB refuses what overflows; Java answers an infinity or zero.
@@ -308,8 +313,11 @@ def overflowing(text: str) -> str:
 
 @cast(("varchar", "decimal"))
 def text_to_decimal(analyser: Analyser, value: Typed, target: TrinoType) -> str:
-    digits = f"trino_text_to_decimal({value.sql}, {target.precision}, {target.scale})"
-    return f"CAST({digits} AS {physical_type(target)})"
+    physical, whole = physical_type(target), target.precision - target.scale
+    digits = f"trino_text_to_decimal({{0}}, {target.precision}, {target.scale})"
+    plain = rf"-?[0-9]{{1,{max(1, whole)}}}" + (rf"(\.[0-9]{{1,{target.scale}}})?" if target.scale else "")
+    native = f"WHEN regexp_full_match({{0}}, '{plain}') THEN CAST({{0}} AS {physical}) " if whole else ""
+    return _bounded(value, f"(CASE WHEN {{0}} IS NULL THEN NULL {native}ELSE CAST({digits} AS {physical}) END)")
 
 
 _DECIMAL_TEXT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?")
@@ -332,7 +340,8 @@ def text_to_boolean(analyser: Analyser, value: Typed, target: TrinoType) -> str:
     failure = error_sql(_INVALID, _quoted_value("{0}", "Cannot cast '", "' to BOOLEAN"), "BOOLEAN")
     return _bounded(
         value,
-        "(CASE WHEN lower({0}) IN ('t', 'true', '1') THEN true WHEN lower({0}) IN ('f', 'false', '0') THEN false "
+        "(CASE WHEN {0} IS NULL THEN NULL WHEN lower({0}) IN ('t', 'true', '1') THEN true "
+        "WHEN lower({0}) IN ('f', 'false', '0') THEN false "
         f"ELSE {failure} END)",
     )
 

@@ -109,7 +109,8 @@ def text_to_timestamp(analyser: Analyser, value: Typed, target: TrinoType) -> st
         text = parts.sql
         parsed = f"trino_text_timestamp({text}, {target.precision})"
         if target.precision <= 6:
-            return f"COALESCE({_plain_timestamp(text, target.precision)}, make_timestamp(({parsed}).m))"
+            made = f"COALESCE({_plain_timestamp(text, target.precision)}, make_timestamp(({parsed}).m))"
+            return f"(CASE WHEN {text} IS NULL THEN NULL ELSE {made} END)"
         fine = "CASE WHEN parsed_.m IS NOT NULL THEN {'t': make_timestamp(parsed_.m), 'p': parsed_.p} END"
         return f"(list_transform([{parsed}], lambda parsed_: {fine})[1])"
 
@@ -144,8 +145,8 @@ def text_to_time_with_zone(analyser: Analyser, value: Typed, target: TrinoType) 
 
 macro(
     "trino_text_date(text)",
-    "COALESCE(CASE WHEN regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}') THEN TRY_CAST(text AS DATE) END, "
-    "DATE '1970-01-01' + trino_text_days(text))",
+    "CASE WHEN text IS NULL THEN NULL ELSE COALESCE(CASE WHEN regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}') "
+    "THEN TRY_CAST(text AS DATE) END, DATE '1970-01-01' + trino_text_days(text)) END",
 )
 
 

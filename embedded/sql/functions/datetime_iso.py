@@ -159,7 +159,8 @@ def from_iso8601_timestamp(call: Invocation) -> str:
         native = f"CASE WHEN regexp_full_match({text}, '{_PLAIN_ISO}') THEN {plain} END"
         fast = "CASE WHEN native_ IS NOT NULL THEN {'t': native_, 'z': 'UTC'} END"
         slow = zoned(f"trino_iso_timestamp({text})")
-        return f"COALESCE((list_transform([{native}], lambda native_: {fast})[1]), {slow})"
+        made = f"COALESCE((list_transform([{native}], lambda native_: {fast})[1]), {slow})"
+        return f"(CASE WHEN {text} IS NULL THEN NULL ELSE {made} END)"
 
     return taken(call.arguments[0], body)
 
@@ -170,7 +171,8 @@ def from_iso8601_date(call: Invocation) -> str:
         text = parts.sql
         is_plain = f"regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
         native = f"CASE WHEN {is_plain} THEN TRY_CAST({text} AS DATE) END"
-        return f"COALESCE({native}, DATE '1970-01-01' + trino_iso_days({text}))"
+        made = f"COALESCE({native}, DATE '1970-01-01' + trino_iso_days({text}))"
+        return f"(CASE WHEN {text} IS NULL THEN NULL ELSE {made} END)"
 
     return taken(call.arguments[0], body)
 

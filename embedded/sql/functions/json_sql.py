@@ -30,7 +30,7 @@ from embedded.sql.json_text import (
     root_value,
 )
 from embedded.sql.physical import physical_type
-from embedded.sql.typed import Typed
+from embedded.sql.typed import Typed, tried
 from embedded.sql.types import BOOLEAN, VARBINARY, VARCHAR, TrinoType, parse_type, row
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ def _sql_of_text(analyser: Analyser, text: str, returned: TrinoType, fails: bool
     sql = cast_sql(analyser, Typed(text, VARCHAR), returned)
     if sql is None:
         raise TrinoError("NOT_SUPPORTED", f"JSON_VALUE RETURNING {returned} is not supported by the embedded engine")
-    return sql if fails else f"TRY({sql})"
+    return sql if fails else tried(sql, returned)
 
 
 def _value_error(reason: str) -> TrinoError:
