@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api.problems import failure_document, problem_document
 from service.budgets import UsageReport
 from service.model import (
+    ColumnDescription,
     DryRun,
     ExecutionListing,
     OutputColumn,
@@ -146,11 +147,19 @@ def table_document(table: TableDescription) -> dict[str, Any]:
         "database": table.database,
         "description": table.description,
         "location": table.location,
-        "columns": [dataclasses.asdict(column) for column in table.columns],
+        "columns": [column_document(column) for column in table.columns],
         "partition_keys": list(table.partition_keys),
         "freshness": _without_none(freshness),
         "offsets": dataclasses.asdict(table.offsets),
     }
+
+
+def column_document(column: ColumnDescription) -> dict[str, Any]:
+    """One row of the data dictionary."""
+    document = dataclasses.asdict(column)
+    if not column.raised_from:
+        del document["raised_from"]
+    return document
 
 
 def explanation_document(explanation: QueryExplanation) -> dict[str, Any]:

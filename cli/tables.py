@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,7 @@ def show(
         (
             c["name"],
             c["type"],
-            "partition key" if c["is_partition_key"] else "" if c["is_allowed"] else "not in queries",
+            _mark(c),
             c["description"],
         )
         for c in document["columns"]
@@ -73,6 +74,14 @@ def _documents(data_dir: Path, table: str | None = None) -> list[dict[str, Any]]
     with open_lake(data_dir) as lake:
         specs = list(lake.tables.values()) if table is None else [lake.table(table)]
         return [table_document(table_description(spec, lake.ledger, now())) for spec in specs]
+
+
+def _mark(column: Mapping[str, Any]) -> str:
+    if column["is_partition_key"]:
+        return "partition key"
+    if not column["is_allowed"]:
+        return "not in queries"
+    return f"raised from {', '.join(column['raised_from'])}" if "raised_from" in column else ""
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ A query sees `status` as a column. In raw JSON objects the service computes it; 
 is not NULL:
 
     scalar type   TRY_CAST(json_extract_scalar(data, '<path>') AS <type>)
-    timestamp     the same, or else TRY(from_iso8601_timestamp(...)) in UTC: payloads write times so
+    timestamp     the same, or else TRY(from_iso8601_timestamp(...)) in UTC of a text yyyy-MM-ddT...
     nested type   TRY_CAST(json_extract(data, '<path>') AS <type>)
 
 Absent, null or of another kind is NULL. Whoever writes typed files (compaction) stores the same values with
@@ -292,7 +292,9 @@ def _as_decimal(value: Any, column_type: ColumnType) -> Decimal | None:
     if number.adjusted() > 300 or number.adjusted() < -300:
         raise _Unsure
     rounded = number.quantize(Decimal(1).scaleb(-scale), context=_CONTEXT)
-    return None if abs(rounded) >= Decimal(10) ** (precision - scale) else rounded
+    if abs(rounded) >= Decimal(10) ** (precision - scale):
+        return None
+    return rounded if rounded else rounded.copy_abs()  # SQL has no -0
 
 
 def _as_boolean(value: Any, _type: ColumnType) -> bool | None:

@@ -79,6 +79,7 @@ class TableSpec:
     payload_column: str = "data"
     retention_overrides: tuple[RetentionOverride, ...] = ()
     retention_tag: ObjectTag | None = None
+    catalogue_columns: tuple[ColumnSpec, ...] = ()
     serde_parameters: Mapping[str, str] = field(default_factory=lambda: _OPENX_SERDE)
 
     @property
@@ -107,6 +108,10 @@ class TableSpec:
     def all_columns(self) -> tuple[ColumnSpec, ...]:
         """What a query sees: the columns of the data, the raised fields, then the partition keys."""
         return self.data_columns + self.partition_keys
+
+    def stores(self, column: str) -> bool:
+        """Whether the catalogue's table has this column, as far as is known."""
+        return not self.catalogue_columns or any(column == found.name for found in self.catalogue_columns)
 
     def partition_location(self, partition: PartitionSpec) -> str:
         """The folder of a partition as an S3 URI that ends in a slash."""

@@ -288,13 +288,14 @@ class DryRun:
 
 @dataclass(frozen=True)
 class ColumnDescription:
-    """One row of a table's data dictionary."""
+    """One row of a table's data dictionary. `raised_from`: the paths of the payload that a raised field comes from."""
 
     name: str
     type: str
     description: str
     is_partition_key: bool = False
     is_allowed: bool = True
+    raised_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDe
     freshness = ledger.freshness(spec.reference, spec.layout.scheme)
     complete = completeness(ledger, spec, now)
     oldest = next(iter(ledger.partitions(spec.reference)), None)
+    raised = {field.name: field.paths for field in spec.raised}
     keys = tuple(key.name for key in spec.partition_keys)
     newest_ms = None
     if freshness.newest_partition is not None:
@@ -62,6 +63,7 @@ def table_description(spec: TableSpec, ledger: Ledger, now: datetime) -> TableDe
                 description=column.description,
                 is_partition_key=column.name in keys,
                 is_allowed=column.name not in spec.forbidden_columns,
+                raised_from=raised.get(column.name, ()),
             )
             for column in spec.all_columns
         ),

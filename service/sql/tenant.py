@@ -3,7 +3,8 @@
     events e   ->   (SELECT customerid, servicename, ... FROM data_hist.events
                      WHERE customerid IN (11000, 11001) AND <partition predicate> AND <time predicate>) AS e
 
-The column list has no forbidden column, so none is reachable whatever the query says around it. A CTE that is named
+The column list has no forbidden column and, of the raised fields, those that the statement names
+(service.sql.raised). So no forbidden column is reachable whatever the query says around it. A CTE that is named
 like a table of the lake gets another name, and its references with it: no engine can take one for the other.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from sqlglot import exp
 
 from glue.table_spec import TableSpec
+from service.sql.raised import raised_columns
 from service.sql.scope import Analysis, Scan
 
 
@@ -29,11 +31,13 @@ def scope_to(
     `customers` None is the operator, who sees all; an empty collection sees no row. `predicates` are further
     conditions per scan, over the table's own columns.
     """
+    names = frozenset(identifier.name.lower() for identifier in tree.find_all(exp.Identifier))
     _rename_ctes(tree, analysis, table_names)
     place: exp.Expr
     for scan in analysis.scans:
         conditions = [_of_customers(scan.spec, customers), *predicates.get(scan, ())]
-        wrapped = _wrapped(scan, [condition for condition in conditions if condition is not None])
+        raised = raised_columns(scan, analysis, names)
+        wrapped = _wrapped(scan, raised, [condition for condition in conditions if condition is not None])
         place = scan.node
         while (
             isinstance(place.parent, exp.Subquery)
@@ -61,12 +65,13 @@ def _of_customers(spec: TableSpec, customers: Collection[int] | None) -> exp.Exp
     return exp.In(this=column, expressions=values)
 
 
-def _wrapped(scan: Scan, conditions: list[exp.Expr]) -> exp.Subquery:
+def _wrapped(scan: Scan, raised: Mapping[str, exp.Expr], conditions: list[exp.Expr]) -> exp.Subquery:
     spec, node = scan.spec, scan.node
     table = exp.Table(this=exp.to_identifier(spec.name), db=exp.to_identifier(spec.database))
-    names = [column.name for column in spec.all_columns if column.name not in spec.forbidden_columns]
+    left_out = {field.name for field in spec.raised} - set(raised) | spec.forbidden_columns
+    names = [column.name for column in spec.all_columns if column.name not in left_out]
     select = exp.Select(
-        expressions=[exp.column(name) for name in names],
+        expressions=[raised.get(name) or exp.column(name) for name in names],
         from_=exp.From(this=table),
     )
     if conditions:

@@ -113,7 +113,10 @@ def test_a_table_is_told_in_members_of_the_contract_only() -> None:
             database="data_hist",
             description="what happened",
             location="s3://data-hist-lake/secor/events/",
-            columns=(model.ColumnDescription("servicename", "string", "which service"),),
+            columns=(
+                model.ColumnDescription("status", "int", "HTTP status", raised_from=("$.status",)),
+                model.ColumnDescription("servicename", "string", "which service"),
+            ),
             partition_keys=("dt",),
             first_partition="dt=2026-11-22",
             last_partition="dt=2026-11-22",
@@ -127,6 +130,7 @@ def test_a_table_is_told_in_members_of_the_contract_only() -> None:
     assert set(told) == set(properties)
     assert set(told["freshness"]) == set(properties["freshness"]["properties"])
     assert set(told["columns"][0]) == set(properties["columns"]["items"]["properties"])
+    assert "raised_from" not in told["columns"][1]
     assert told["freshness"]["missing_partition_count_24_hours"] == 3
 
 

@@ -17,7 +17,9 @@ import sqlglot
 
 from glue.table_spec import load_table_specs
 from service.model import Caller, OutputColumn
+from service.sql import grammar
 from service.sql.plan import PlannedStatement, Planner, TimeRange
+from service.sql.raised import raised_column
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TABLES = load_table_specs()
@@ -49,19 +51,37 @@ def planner_with_types(*types: str) -> Planner:
     return Planner(TABLES, database="data_hist", clock=lambda: NOW, describe=lambda _: columns)
 
 
+def select_list(table: str, *raised: str) -> str:
+    """What the scoped sub-query of a table lists, with these of its raised fields."""
+    spec = TABLES[table]
+    fields = {field.name: field for field in spec.raised}
+    columns = [c.name for c in spec.all_columns if c.name not in spec.forbidden_columns]
+    return ", ".join(
+        grammar.write(raised_column(spec, fields[name])) if name in fields else name
+        for name in columns
+        if name not in fields or name in raised
+    )
+
+
+def every_raised(table: str) -> list[str]:
+    """The names of the table's raised fields."""
+    return [field.name for field in TABLES[table].raised]
+
+
 @cache
 def lake() -> duckdb.DuckDBPyConnection:
     """Tables data_hist.events, metrics, logs with OWN_ROWS own rows and FOREIGN_ROWS of others in each."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("CREATE SCHEMA data_hist")
-    for table in TABLES:
+    for table, spec in TABLES.items():
+        stored = "".join(f", CAST(NULL AS {field.column_type.trino()}) AS {field.name}" for field in spec.raised)
         connection.execute(
             f"""CREATE TABLE data_hist.{table} AS
             SELECT 'SECRET-resource' AS resourceid, CAST(customerid AS BIGINT) AS customerid,
               'SECRET-operation' AS operationid, servicename,
               CAST(createdtimestamp AS BIGINT) AS createdtimestamp, MAP([tag], [tag]) AS datatags,
-              CAST(createdtimestamp + 1 AS BIGINT) AS arrivaltimestamp, servicename AS service, payload AS data,
+              CAST(createdtimestamp + 1 AS BIGINT) AS arrivaltimestamp, servicename AS service, payload AS data{stored},
               '2021-01-01' AS dt, '00' AS hr, '00' AS min
             FROM (
               SELECT 11000 + i % 2 AS customerid, 'own-service' AS servicename, i AS createdtimestamp,

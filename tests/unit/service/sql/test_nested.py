@@ -7,7 +7,7 @@ import pytest
 from service.errors import TypeMismatch
 from service.model import OutputColumn
 from service.sql.plan import Planner
-from tests.unit.service.sql.planning import NOW, TABLES, caller, planner_with_types
+from tests.unit.service.sql.planning import NOW, TABLES, caller, every_raised, planner_with_types, select_list
 
 EVENTS = "FROM (SELECT"
 
@@ -15,9 +15,11 @@ EVENTS = "FROM (SELECT"
 def outermost(sql: str, *types: str) -> tuple[str, set[int]]:
     """The planned SQL with the scoped sub-query of events shortened to E, and the JSON columns."""
     planned = planner_with_types(*types).plan(sql, caller([7]))
-    names = [c.name for c in TABLES["events"].all_columns if c.name not in TABLES["events"].forbidden_columns]
-    scoped = f"(SELECT {', '.join(names)} FROM data_hist.events WHERE customerid = 7) AS events"
-    return planned.sql.replace(scoped, "E"), set(planned.json_columns)
+    text = planned.sql
+    for raised in ([], every_raised("events")):
+        scoped = f"(SELECT {select_list('events', *raised)} FROM data_hist.events WHERE customerid = 7) AS events"
+        text = text.replace(scoped, "E")
+    return text, set(planned.json_columns)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +98,14 @@ def test_a_star_is_written_out_without_forbidden_columns() -> None:
         "varchar",
         "varchar",
         "varchar",
+        *(field.column_type.trino() for field in TABLES["events"].raised),
     ]
     sql, json_columns = outermost("SELECT * FROM events", *types)
     assert sql == (
         'SELECT "events"."customerid", "events"."servicename", "events"."createdtimestamp", '
         'json_format(CAST("events"."datatags" AS JSON)) AS "n3", "events"."arrivaltimestamp", "events"."service", '
-        '"events"."data", "events"."dt", "events"."hr", "events"."min" FROM E'
+        '"events"."data", "events"."event_type", "events"."level", "events"."status", "events"."duration_ms", '
+        '"events"."error_code", "events"."trace_id", "events"."dt", "events"."hr", "events"."min" FROM E'
     )
     assert json_columns == {3}
 

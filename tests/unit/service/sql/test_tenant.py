@@ -234,11 +234,10 @@ def assert_scoped(sql: str) -> None:
             continue
         select = table.find_ancestor(exp.Select)
         assert isinstance(select, exp.Select)
-        assert [column.sql() for column in select.expressions] == [
-            column.name
-            for column in TABLES[table.name].all_columns
-            if column.name not in TABLES[table.name].forbidden_columns
-        ]
+        listed = [column.alias_or_name for column in select.expressions]
+        spec = TABLES[table.name]
+        left_out = {field.name for field in spec.raised} - set(listed) | spec.forbidden_columns
+        assert listed == [column.name for column in spec.all_columns if column.name not in left_out]
         conditions = (
             list(select.args["where"].this.flatten())
             if isinstance(select.args["where"].this, exp.And)
