@@ -45,7 +45,7 @@ from service.audit import AuditTrail, CallOrigin
 from service.budgets import Budgets
 from service.engines.failures import failure_from_text
 from service.engines.metered import MeteredEngine
-from service.errors import Blame, QueryFailed
+from service.errors import Blame, QueryFailed, StoreUnavailable
 from service.events import LakeEventSink, RequestEvents
 from service.executions import ExecutionStore
 from service.keys import ApiKeys
@@ -161,12 +161,13 @@ class World:
 
     def readings(self) -> Iterable[Reading]:
         """The service's own numbers for Prometheus."""
-        counts = self.store.count_by_status()
-        yield Reading(
-            "data_hist_queries",
-            "Query executions that are remembered, by status.",
-            {status.value: count for status, count in counts.items()},
-        )
+        with suppress(StoreUnavailable):  # then there is no such number; the others are there all the same
+            counts = self.store.count_by_status()
+            yield Reading(
+                "data_hist_queries",
+                "Query executions that are remembered, by status.",
+                {status.value: count for status, count in counts.items()},
+            )
         service = self.query_service
         yield Reading("data_hist_queries_running", "Queries this process runs now.", service.running_count)
         yield Reading("data_hist_queue_depth", "Queries that wait in this process.", service.waiting_count)

@@ -21,7 +21,7 @@ from cli.lake import open_lake
 from embedded.directory_lock import DirectoryInUse
 from glue.registration import register_lake
 from glue.sweep_schedule import DataSweeper
-from service.errors import QueryFailed, StatementError
+from service.errors import QueryFailed, StatementError, StoreUnavailable
 from service.model import OPERATOR, QueryRequest
 
 
@@ -80,6 +80,16 @@ def test_readings_of_an_idle_service(world: World) -> None:
     assert readings["data_hist_queries_running"] == readings["data_hist_queue_depth"] == 0
     assert readings["data_hist_scanned_bytes"] == 0
     assert readings["data_hist_spool_bytes"] == 0
+
+
+def test_numbers_are_told_though_the_store_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise StoreUnavailable("the store cannot be reached")
+
+    monkeypatch.setattr(world.store, "count_by_status", away)
+    names = {reading.name for reading in world.readings()}
+    assert "data_hist_queries" not in names
+    assert {"data_hist_queries_running", "data_hist_queue_depth", "data_hist_spool_bytes"} <= names
 
 
 def test_an_address_that_others_reach_wants_a_key(world: World) -> None:
