@@ -37,7 +37,6 @@ from glue.inspection_queue import InspectionQueue
 from glue.known_times import KnownTimes
 from glue.ledger import PartitionLedger
 from glue.retention_sweep import SweepReport, sweep
-from glue.success_markers import MarkingThread, SuccessMarkers
 from glue.sweep_schedule import DataSweeper
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
@@ -84,7 +83,6 @@ class World:
     audit: AuditTrail | None
     watch: FolderWatch | None
     inspection: InspectionQueue | None
-    marking: MarkingThread | None
     data_sweeper: DataSweeper | None
     traces: TracerProvider | None
     settings: Settings
@@ -115,8 +113,6 @@ class World:
             self.watch.close()
         if self.inspection is not None:
             self.inspection.close()
-        if self.marking is not None:
-            self.marking.close()
         if self.data_sweeper is not None:
             self.data_sweeper.close()
         if self.request_events is not None:
@@ -175,6 +171,12 @@ class World:
             "data_hist_scanned_bytes",
             "Bytes of the lake that queries of this process have read.",
             self.engine.scanned_bytes,
+            is_counter=True,
+        )
+        yield Reading(
+            "data_hist_results_reused",
+            "Queries that this process answered with the result of another.",
+            service.reused_count,
             is_counter=True,
         )
         if self.watch is not None:
@@ -346,6 +348,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         explain=_range_explainer(lake, clock),
         shared_spools=shared.shared_spools,
         slots=shared.slots,
+        data_versions=None if settings.result_reuse == "off" else opened.data_versions,
         tracer=NO_TRACER if traces is None else traces.get_tracer(SERVICE),
     )
     inspection = _inspection(lake, settings)
@@ -368,7 +371,6 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         audit,
         watch,
         inspection,
-        _marking(lake, settings, clock),
         data_sweeper,
         traces,
         settings,
@@ -398,14 +400,6 @@ def _inspection(lake: Lake, settings: Settings) -> InspectionQueue | None:
     queue = InspectionQueue(inspector, lake.ledger, lake.tables.values())
     queue.start()
     return queue
-
-
-def _marking(lake: Lake, settings: Settings, clock: Clock) -> MarkingThread | None:
-    if not lake.is_embedded or not settings.mark_complete:
-        return None
-    marking = MarkingThread(SuccessMarkers(lake.s3, lake.ledger), lake.tables.values(), clock=clock)
-    marking.start()
-    return marking
 
 
 def _lake_watch(lake: Lake, settings: Settings, clock: Clock, inspection: InspectionQueue | None) -> FolderWatch:

@@ -7,7 +7,7 @@ say whose account and where; how long a call may take is said here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from api.settings import Settings
 from embedded.athena import Athena
 from service.engine import Engine
 from service.engines.athena import AthenaEngine, WorkGroup
+from service.executions import StoredExecution
+from service.reuse import DataVersions, UnknownDataVersions
+from service.sql.plan import PlannedStatement
 
 DATABASE = "data_hist"
 
@@ -28,6 +31,7 @@ class OpenEngine:
 
     engine: Engine
     close_clients: Callable[[], None]
+    data_versions: DataVersions = field(default_factory=UnknownDataVersions)
 
 
 def open_engine(lake: Lake, settings: Settings, *, clock: Callable[[], datetime]) -> OpenEngine:
@@ -45,7 +49,26 @@ def open_engine(lake: Lake, settings: Settings, *, clock: Callable[[], datetime]
         work_group=work_group,
         slowest_poll_seconds=_EMBEDDED_SLOWEST_POLL_SECONDS,
     )
-    return OpenEngine(engine, embedded.close)
+    return OpenEngine(engine, embedded.close, EmbeddedDataVersions(embedded))
+
+
+@dataclass(frozen=True)
+class EmbeddedDataVersions:
+    """Which data a query reads, told by the embedded Athena, which looks at the files themselves."""
+
+    athena: Athena
+
+    def now(self, planned: PlannedStatement) -> str | None:
+        """As DataVersions.now."""
+        return self.athena.data_version_now(planned.sql, database=DATABASE)
+
+    def at_start(self, planned: PlannedStatement) -> str | None:  # noqa: ARG002 - the engine itself remembers
+        """As DataVersions.at_start."""
+        return None
+
+    def read_by(self, stored: StoredExecution) -> str | None:
+        """As DataVersions.read_by."""
+        return None if stored.engine_id is None else self.athena.data_version(stored.engine_id)
 
 
 def embedded_athena(lake: Lake, settings: Settings, *, clock: Callable[[], datetime]) -> Athena:

@@ -79,6 +79,8 @@ def execution_document(execution: QueryExecution) -> dict[str, Any]:
         document["ended_at"] = timestamp(execution.ended_at)
     if execution.expires_at is not None:
         document["expires_at"] = timestamp(execution.expires_at)
+    if execution.reused_from is not None:
+        document["reused_from"] = execution.reused_from
     if execution.queue_position is not None:
         document["queue_position"] = execution.queue_position
     if execution.columns is not None:

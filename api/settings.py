@@ -211,6 +211,14 @@ class Settings:
             " `trino`: a Trino cluster over AWS's Glue and S3",
         ),
     )
+    result_reuse: str = field(
+        default="on",
+        metadata=_about(
+            _one_of("on", "off"),
+            "`on`: a query is answered with the result of an equal one where that is what a run now would give"
+            " (reuse.md); `off`: every query runs",
+        ),
+    )
     store: str = field(
         default="sqlite",
         metadata=_about(
@@ -409,15 +417,6 @@ class Settings:
     inspect_max_bytes: int = field(
         default=268_435_456,
         metadata=_about(_whole_number(0, 2**53 - 1), "of larger objects only the beginning is read"),
-    )
-    mark_complete: bool = field(
-        default=False,
-        metadata=_about(
-            _switch,
-            "write `_SUCCESS` into the folders of the lake's partitions and days that are complete, every minute, as"
-            " Secor does (embedded; on AWS the worker does it)",
-            shown="off",
-        ),
     )
     data_retention: str = field(
         default="off",

@@ -23,7 +23,8 @@ FROM UNNEST(sequence(0, {outer})) AS x(a) CROSS JOIN UNNEST(sequence(0, 9999)) A
 
 def finished_query(client: httpx.Client, sql: str) -> str:
     """Submits and waits; the query_id of a finished query whose whole result is spooled."""
-    answer = client.post("/v0/data_hist/query", json={"query": sql, "retention_minutes": 60, "wait_seconds": 50})
+    body = {"query": sql, "retention_minutes": 60, "wait_seconds": 50, "reuse": False}
+    answer = client.post("/v0/data_hist/query", json=body)
     answer.raise_for_status()
     query_id = str(answer.json()["query_id"])
     while True:

@@ -51,6 +51,7 @@ def small_query() -> Table:
                             "bare DuckDB": timed(lambda sql=bare_sql: bare.execute(sql).fetchall(), repeat=5),
                             "embedded Athena": timed(lambda sql=sql: ask(athena, sql), repeat=5),
                             "service": _service(wire, sql, submit, page),
+                            "service, result reused": _service(wire, sql, [], [], reuse=True),
                         },
                         rounds=9,
                     )
@@ -68,8 +69,10 @@ def small_query() -> Table:
     return table
 
 
-def _service(wire: Wire, sql: str, submits: list[float], pages: list[float]) -> Callable[[], float]:
-    request = post("/v0/data_hist/query", {"query": sql, "retention_minutes": 5, "wait_seconds": 20})
+def _service(
+    wire: Wire, sql: str, submits: list[float], pages: list[float], *, reuse: bool = False
+) -> Callable[[], float]:
+    request = post("/v0/data_hist/query", {"query": sql, "retention_minutes": 5, "wait_seconds": 20, "reuse": reuse})
 
     def measure() -> float:
         started = time.perf_counter()

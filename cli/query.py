@@ -56,6 +56,16 @@ def query(
     max_bytes: Annotated[
         int | None, typer.Option("--max-bytes", min=1, help="Refuse the query if it would read more bytes.")
     ] = None,
+    max_age_minutes: Annotated[
+        int | None,
+        typer.Option(
+            "--max-age",
+            min=0,
+            max=525_600,
+            metavar="MINUTES",
+            help="Take an earlier result, of this age at most, though data changed since; 0 runs the query anyhow.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Run a query and show its rows.
@@ -80,6 +90,7 @@ def query(
                     "from": from_time,
                     "to": to_time,
                     "max_bytes_scanned": max_bytes,
+                    "reuse": None if max_age_minutes is None else {"max_age_minutes": max_age_minutes},
                 },
             )
             _deliver(client, execution, chosen, out, is_whole_document=as_json and chosen is Format.json)
@@ -141,7 +152,8 @@ def _deliver(
 def _json_pieces(client: Client, execution: Mapping[str, Any], *, is_whole_document: bool) -> Iterator[bytes]:
     """The rows as one JSON array, page by page; as a whole document, with what is known of the query around it."""
     if is_whole_document:
-        head = {name: execution.get(name) for name in ("query_id", "status", "columns", "statistics", "warnings")}
+        names = ("query_id", "status", "reused_from", "columns", "statistics", "warnings")
+        head = {name: execution.get(name) for name in names}
         yield orjson.dumps({name: value for name, value in head.items() if value is not None})[:-1] + b',"result_set":'
     yield b"["
     separator, row_count = b"\n", 0
@@ -231,6 +243,8 @@ class _Progress:
             parts.append(f"place {execution['queue_position']} in the queue")
         if statistics.get("data_scanned_bytes") is not None:
             parts.append(f"{shown_bytes(statistics['data_scanned_bytes'])} scanned")
+        if execution.get("reused_from"):
+            parts.append(f"reused from {execution['reused_from']}")
         if statistics.get("rows_total") is not None:
             parts.append(counted(statistics["rows_total"], "row"))
         return ", ".join(parts)

@@ -95,6 +95,11 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                 "What Athena is paid by.",
             ),
             Panel(
+                "Answered with an earlier result",
+                "ops",
+                (("sum(rate(data_hist_results_reused_total{$R}[$__rate_interval]))", "queries"),),
+            ),
+            Panel(
                 "Results kept for paging",
                 "bytes",
                 (("max by (instance) (data_hist_spool_bytes{$R})", "{{instance}}"),),

@@ -5,8 +5,9 @@
     athena.get_query_execution(QueryExecutionId=started["QueryExecutionId"])
 
 A query execution goes QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED, and the first terminal state is final. What
-the grammar refuses is refused at the start; what only the catalogue or the data can tell is a FAILED execution. One
-method is not AWS's: `malformed_rows`, the rows a query had to leave out.
+the grammar refuses is refused at the start; what only the catalogue or the data can tell is a FAILED execution. These
+methods are not AWS's: `malformed_rows`, the rows a query had to leave out; `data_version` and `data_version_now`, which
+data it read or would read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import json
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -39,10 +41,11 @@ from embedded.athena_executions import (
 )
 from embedded.athena_metadata import MetadataOperations
 from embedded.athena_results import InvalidToken, ResultPage, csv_page, result_set, text_page
-from embedded.athena_runner import QueryRunner, ScanLimitExceeded
+from embedded.athena_runner import PlannedQuery, QueryRunner, QueryText, ScanLimitExceeded
 from embedded.athena_statements import DEFAULT_DATABASE, StatementCall, StatementRunner, check_syntax
 from embedded.athena_work_groups import PRIMARY, WorkGroup
 from embedded.aws_shape import Answer, Request, operation
+from embedded.data_version import data_version
 from embedded.file_writing import FileWriter
 from embedded.lake_files import InvalidLocation, ObjectStore, S3Location
 from embedded.malformed_input import FileVerdicts
@@ -89,13 +92,13 @@ class Athena(MetadataOperations):
         self._ensure_default_database()
         self._is_closing = False
         self._end_listeners: list[Callable[[str], None]] = []
-        queries = QueryRunner(
+        self._queries = QueryRunner(
             self._engine, glue, ScanPlanner(glue, s3, clock), FileVerdicts(scratch / "salvaged"), clock=clock
         )
         self._statements = StatementRunner(
             glue=glue,
             store=s3,
-            queries=queries,
+            queries=self._queries,
             writer=FileWriter(s3, scratch / "written", clock),
             prepared=self,
         )
@@ -216,13 +219,17 @@ class Athena(MetadataOperations):
         queued = _milliseconds(started_at - execution.submitted_at)
         self._executions.change(execution.id, state=RUNNING, started_at=started_at, queue_milliseconds=queued)
         changes: dict[str, Any]
+
+        def tell_version(planned: PlannedQuery) -> None:
+            self._executions.change(execution.id, data_version=data_version(planned, time.time_ns()))
+
         try:
             run.check()
             earlier = self._reusable(execution)
             if earlier is not None:
                 self._reuse(execution, earlier, started_at)
                 return
-            outcome = self._statements.run(StatementCall(execution, kind, group, run))
+            outcome = self._statements.run(StatementCall(execution, kind, group, run, on_plan=tell_version))
             run.check()
             changes = {
                 "state": SUCCEEDED,
@@ -360,6 +367,20 @@ class Athena(MetadataOperations):
     def malformed_rows(self, query_execution_id: str) -> MalformedRows:
         """The rows a query had to leave out (not an AWS operation). InvalidRequestException for an unknown id."""
         return self._execution("GetQueryExecution", query_execution_id).malformed
+
+    def data_version(self, query_execution_id: str) -> str | None:
+        """Which data an execution reads or has read (not an AWS operation); None where that cannot be told (yet)."""
+        found = self._executions.get(query_execution_id)
+        return None if found is None else found.data_version or None
+
+    def data_version_now(self, sql: str, *, database: str) -> str | None:
+        """Which data this query would read now (not an AWS operation); None where that cannot be told."""
+        now_nanoseconds = time.time_ns()
+        try:
+            planned = self._queries.plan(QueryText(sql, database), lambda: None)
+        except TrinoError:
+            return None
+        return data_version(planned, now_nanoseconds) or None
 
     # --------------------------------------------------------------------------------------------------- results
 

@@ -97,6 +97,7 @@ class Execution:
     has_header: bool = True
     manifest_location: str = ""
     malformed: MalformedRows = field(default_factory=MalformedRows)
+    data_version: str = ""
 
     @property
     def has_ended(self) -> bool:

@@ -191,10 +191,21 @@ class QueryRunner:
         return PlannedView(inner, columns)
 
     def select_into_csv(
-        self, query: QueryText, path: Path, run: Run, *, maximum_scanned_bytes: int | None = None
+        self,
+        query: QueryText,
+        path: Path,
+        run: Run,
+        *,
+        maximum_scanned_bytes: int | None = None,
+        on_plan: Callable[[PlannedQuery], None] | None = None,
     ) -> Outcome:
-        """Runs a query and writes its rows as a result object. Raises TrinoError, Cancelled."""
+        """Runs a query and writes its rows as a result object; `on_plan` hears what will be read before it is.
+
+        Raises TrinoError, Cancelled.
+        """
         planned = self.plan(query, run.check)
+        if on_plan is not None:
+            on_plan(planned)
         if maximum_scanned_bytes is not None and planned.size_bytes > maximum_scanned_bytes:
             raise ScanLimitExceeded(planned.size_bytes, maximum_scanned_bytes)
         names = [column.name for column in planned.translation.columns]

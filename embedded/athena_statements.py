@@ -51,6 +51,7 @@ class StatementCall:
     kind: StatementKind
     group: WorkGroup
     run: Run
+    on_plan: Callable[[PlannedQuery], None] | None = None
 
     @property
     def sql(self) -> str:
@@ -220,7 +221,11 @@ class StatementRunner:
 
     def _query(self, call: StatementCall, path: Path) -> Outcome:
         return self._queries.select_into_csv(
-            call.query(call.sql), path, call.run, maximum_scanned_bytes=call.group.maximum_scanned_bytes
+            call.query(call.sql),
+            path,
+            call.run,
+            maximum_scanned_bytes=call.group.maximum_scanned_bytes,
+            on_plan=call.on_plan,
         )
 
     def _explain(self, call: StatementCall, path: Path) -> Outcome:

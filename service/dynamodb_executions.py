@@ -4,6 +4,7 @@
     execution#<query_id>             the execution: its record (service.execution_records), indexed
     document#<query_id>#<digest>#n   a piece of a text that is too long for the execution's own item
     idempotency#<digest>             the query_id of the execution that a tenant submitted with a key
+    reuse#<reuse key>                the query_id that has the lead of a reuse key (service.reuse)
 
     index by_tenant                  tenant_key, newest        listings
     index by_tenant_and_status       tenant_status, newest     listings of one status
@@ -46,6 +47,8 @@ from service.execution_records import (
     Record,
     ending_record,
     execution_of,
+    is_kept_after,
+    kept_record,
     microseconds,
     moment_of,
     next_attempt_record,
@@ -256,7 +259,39 @@ class DynamoDbExecutionStore:
         ]
         oldest = heapq.merge(*streams, key=lambda item: int(item["upkeep_at"]))
         found = self._executions([item["item_id"] for item in islice(oldest, limit)])
-        return tuple(stored for stored in found if not stored.execution.is_expunged)
+        # the index may not know yet that somebody else needs the bytes
+        return tuple(
+            stored
+            for stored in found
+            if not stored.execution.is_expunged and stored.bytes_needed_until is not None
+            if stored.bytes_needed_until <= now
+        )
+
+    def leader(self, reuse_key: str) -> str | None:
+        held = self._table.get(_reuse_id(reuse_key))
+        return None if held is None else str(held["query_id"])
+
+    def lead(self, reuse_key: str, query_id: str, former: str | None) -> bool:
+        item = {"item_id": _reuse_id(reuse_key), "query_id": query_id, TTL_ATTRIBUTE: self._latest_ttl()}
+        is_formers = Attr("item_id").not_exists() if former is None else Attr("query_id").eq(former)
+        try:
+            self._table.put(item, condition=is_formers)
+        except ConditionFailed:
+            return self.leader(reuse_key) == query_id  # boto3 may have tried twice, and the first time had counted
+        return True
+
+    def keep_result(self, query_id: str, until: datetime, *, if_needed_after: datetime) -> StoredExecution | None:
+        for _ in range(_ATTEMPTS_TO_AGREE):
+            stored = self.get(query_id)
+            if stored is None or not is_kept_after(stored, if_needed_after):
+                return None
+            held = stored.kept_until
+            is_as_seen = Attr("kept_until").not_exists() if held is None else Attr("kept_until").eq(microseconds(held))
+            condition = is_as_seen & Attr("status").eq(QueryStatus.FINISHED.value) & Attr("is_expunged").eq(0)
+            kept = self._changed(query_id, kept_record(stored, until), condition)
+            if kept is not None:
+                return kept
+        raise AssertionError("an execution changed without end")
 
     def mark_expunged(self, query_id: str) -> None:
         stored = self.get(query_id)
@@ -380,10 +415,14 @@ class DynamoDbExecutionStore:
             attributes["tenant_status"] = _tenant_status(self._tenant_key_of(query_id), status)
             attributes["upkeep"] = _expunged(status) if record.get("is_expunged") else status.value
         if record.get("expires_at") is not None:
-            expires_at = int(record["expires_at"] or 0)
-            attributes["upkeep_at"] = expires_at
-            attributes[TTL_ATTRIBUTE] = _seconds(moment_of(expires_at) + self._remembered_for + _BACKSTOP)
+            self._plan_end(attributes, int(record["expires_at"] or 0))
+        if record.get("kept_until") is not None:
+            self._plan_end(attributes, int(record["kept_until"] or 0))
         return attributes
+
+    def _plan_end(self, attributes: Item, ends_at: int) -> None:
+        attributes["upkeep_at"] = ends_at
+        attributes[TTL_ATTRIBUTE] = _seconds(moment_of(ends_at) + self._remembered_for + _BACKSTOP)
 
     def _kept(self, query_id: str, document: Mapping[str, Any]) -> bytes | str:
         """What the execution's item holds of a document: all of it, or where it lies. Twice equals once."""
@@ -455,6 +494,10 @@ def _execution_id(query_id: str) -> str:
 def _idempotency_id(tenant: str, idempotency_key: str) -> str:
     # keys of a table have 2048 bytes; a tenant of many customers has a longer name
     return "idempotency#" + _digest(f"{_tenant_key(tenant)}/{idempotency_key}")
+
+
+def _reuse_id(reuse_key: str) -> str:
+    return f"reuse#{reuse_key}"
 
 
 def _piece_ids(query_id: str, reference: str) -> list[str]:

@@ -65,6 +65,10 @@ def record_of(stored: StoredExecution) -> Record:
         "is_expunged": int(execution.is_expunged),
         "freshness": optional(execution.freshness, lambda freshness: json_text(asdict(freshness))),
         "trace_parent": stored.trace_parent,
+        "reused_from": execution.reused_from,
+        "reuse_key": stored.reuse_key,
+        "data_version": stored.data_version,
+        "kept_until": optional(stored.kept_until, microseconds),
     }
 
 
@@ -88,6 +92,7 @@ def execution_of(row: Mapping[str, Any]) -> StoredExecution:
         warnings_truncated=bool(row["warnings_truncated"]),
         is_expunged=bool(row["is_expunged"]),
         freshness=optional(row["freshness"], _freshness),
+        reused_from=row["reused_from"],
     )
     return StoredExecution(
         execution=execution,
@@ -109,6 +114,9 @@ def execution_of(row: Mapping[str, Any]) -> StoredExecution:
         result_location=row["result_location"],
         is_spooled=bool(row["is_spooled"]),
         trace_parent=row["trace_parent"],
+        reuse_key=row["reuse_key"],
+        data_version=row["data_version"],
+        kept_until=optional(row["kept_until"], moment_of),
     )
 
 
@@ -152,7 +160,11 @@ def ending_record(ending: Ending, stored: StoredExecution) -> Record:
     is_cancelled = stored.is_cancel_requested
     expires_at = ending.ended_at + timedelta(minutes=stored.execution.retention_minutes)
     error = None if is_cancelled else ending.error
+    reused: Record = {}
+    if ending.reused_from is not None and not is_cancelled:
+        reused = {"reused_from": ending.reused_from, "engine_id": ending.engine_id}
     return {
+        **reused,
         "status": (QueryStatus.CANCELLED if is_cancelled else ending.status).value,
         "ended_at": microseconds(ending.ended_at),
         "expires_at": microseconds(expires_at),
@@ -165,6 +177,17 @@ def ending_record(ending: Ending, stored: StoredExecution) -> Record:
         "is_spooled": int(ending.is_spooled),
         "is_starting": 0,
     }
+
+
+def is_kept_after(stored: StoredExecution, moment: datetime) -> bool:
+    """Whether it has a result whose bytes are needed after this moment."""
+    until = stored.bytes_needed_until
+    return stored.execution.has_result and until is not None and until > moment
+
+
+def kept_record(stored: StoredExecution, until: datetime) -> Record:
+    """The members that keep its bytes until then at least."""
+    return {"kept_until": microseconds(max(until, stored.bytes_needed_until or until))}
 
 
 def submitted_at_microseconds(execution: QueryExecution) -> int:

@@ -20,6 +20,25 @@ from typing import Any, Protocol
 from service.errors import QueryFailure
 from service.model import OutputColumn, QueryExecution, QueryStatus, QueryWarning, Statistics
 
+_FOLLOWS = "query#"
+_FOLLOWS_LATER = "later#"
+
+
+def following(leader_id: str, *, reads_later: bool = False) -> str:
+    """The owner of an execution that nobody drives, since it waits for the end of another one, its leader.
+
+    `reads_later`: the engine was asked to run the leader after this execution was submitted.
+    """
+    return (_FOLLOWS_LATER if reads_later else _FOLLOWS) + leader_id
+
+
+def leader_of(owner: str | None) -> tuple[str, bool] | None:
+    """The leader that an execution of this owner waits for, and whether it reads later; None: it waits for none."""
+    for prefix in (_FOLLOWS, _FOLLOWS_LATER):
+        if owner is not None and owner.startswith(prefix):
+            return owner.removeprefix(prefix), prefix == _FOLLOWS_LATER
+    return None
+
 
 @dataclass(frozen=True)
 class PlanInputs:
@@ -54,6 +73,9 @@ class StoredExecution:
     `attempt` counts from 1; with the query_id it makes the engine's request token, so a crash between start and record
     never runs a query twice. `owner` is the process that drives it. `is_starting` is set from just before the engine
     is asked to start. `trace_parent` is the place in a trace (W3C) where it was asked.
+
+    `reuse_key` is the same for executions that ask the same of the same rows; `data_version` says which data
+    (service.reuse). `kept_until`: other executions need its result so long.
     """
 
     execution: QueryExecution
@@ -75,6 +97,9 @@ class StoredExecution:
     result_location: str | None = None
     is_spooled: bool = False
     trace_parent: str | None = None
+    reuse_key: str | None = None
+    data_version: str | None = None
+    kept_until: datetime | None = None
 
     @property
     def query_id(self) -> str:
@@ -86,10 +111,16 @@ class StoredExecution:
         """The engine's request token of this attempt: the same for the same attempt, for ever (32..128 characters)."""
         return f"data-hist-{self.query_id}-{self.attempt}"
 
+    @property
+    def bytes_needed_until(self) -> datetime | None:
+        """When the bytes of its result may go: when it and all that share them have expired. None: not ended yet."""
+        ends = [end for end in (self.execution.expires_at, self.kept_until) if end is not None]
+        return max(ends, default=None)
+
 
 @dataclass(frozen=True)
 class Ending:
-    """How an execution ends."""
+    """How an execution ends. `reused_from`, `engine_id`: whose result it has, and the engine's id of that one."""
 
     status: QueryStatus
     ended_at: datetime
@@ -100,6 +131,8 @@ class Ending:
     warnings_truncated: bool = False
     result_location: str | None = None
     is_spooled: bool = False
+    reused_from: str | None = None
+    engine_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +235,25 @@ class ExecutionStore(Protocol):
         ...
 
     def expired(self, now: datetime, limit: int) -> tuple[StoredExecution, ...]:
-        """Executions whose expires_at has passed and whose bytes have not been reported gone."""
+        """Executions whose bytes nobody needs any more (`bytes_needed_until`), and have not been reported gone."""
+        ...
+
+    def leader(self, reuse_key: str) -> str | None:
+        """The query_id that took the lead of this reuse key last, or None. There may be no execution of it (any
+        more).
+        """
+        ...
+
+    def lead(self, reuse_key: str, query_id: str, former: str | None) -> bool:
+        """Gives this query_id the lead, in place of `former`; False when that one does not have it (any more)."""
+        ...
+
+    def keep_result(self, query_id: str, until: datetime, *, if_needed_after: datetime) -> StoredExecution | None:
+        """Sees to it that the bytes of a result are kept until then at least, for another execution that has it too.
+
+        None when it has no result, or one whose bytes are not needed after `if_needed_after` as it is: whoever looks
+        for what has expired may have found it.
+        """
         ...
 
     def mark_expunged(self, query_id: str) -> None:

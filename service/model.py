@@ -53,6 +53,18 @@ OPERATOR = Caller(tenant="operator", customers=None, scopes=frozenset({"query", 
 
 
 @dataclass(frozen=True)
+class ReuseWish:
+    """Which earlier result a caller takes instead of a run of its own (service.reuse).
+
+    None may be taken where `is_allowed` is False. `max_age_minutes`: also one of data that have changed since, when its
+    query was submitted so long ago at most; None: only one that a run of its own would give too.
+    """
+
+    is_allowed: bool = True
+    max_age_minutes: int | None = None
+
+
+@dataclass(frozen=True)
 class QueryRequest:
     """What POST /query and POST /validate ask. `from_ms`/`to_ms` bound `createdtimestamp`: [from, to), ms since 1970.
 
@@ -70,6 +82,7 @@ class QueryRequest:
     wait_seconds: float = 0.0
     idempotency_key: str | None = None
     strict: bool = False
+    reuse: ReuseWish = ReuseWish()
 
 
 class QueryStatus(StrEnum):
@@ -155,7 +168,7 @@ class QueryExecution:
 
     `query` is the SQL as asked; what the engine got is not shown. `expires_at` is set at the terminal state: `ended_at`
     plus `retention_minutes`. `queue_position` counts from 1 while QUEUED here, else None. `error` is set exactly when
-    FAILED. `freshness` is None for a query that reads no table.
+    FAILED. `freshness` is None for a query that reads no table. `reused_from` is the query whose result this one has.
     """
 
     query_id: str
@@ -176,6 +189,7 @@ class QueryExecution:
     queue_position: int | None = None
     is_expunged: bool = False
     freshness: QueryFreshness | None = None
+    reused_from: str | None = None
 
     @property
     def is_terminal(self) -> bool:

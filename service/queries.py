@@ -66,7 +66,7 @@ from service.errors import (
 )
 from service.estimates import Ledger, scan_estimates
 from service.execution_records import submitted_at_microseconds
-from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution
+from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution, leader_of
 from service.model import (
     DOWNLOAD_CONTENT_TYPES,
     MAXIMUM_LINK_MINUTES,
@@ -86,6 +86,7 @@ from service.model import (
     QueryExplanation,
     QueryRequest,
     QueryStatus,
+    ReuseWish,
     Statistics,
     TableDescription,
     TableExplanation,
@@ -97,6 +98,7 @@ from service.ownership import Ownership
 from service.pages import PageNotReady, page
 from service.process_memory import return_large_buffers
 from service.retention import RetentionSweeper
+from service.reuse import DataVersions, ResultReuse
 from service.running import QueryRunner
 from service.scheduler import Scheduler, SchedulerLimits
 from service.shared_spools import NoSharedSpools, SharedSpoolLost, SharedSpools
@@ -179,7 +181,9 @@ class QueryService:
         query_limits: QueryLimits | None = None,
         budgets: Budgets | None = None,
         on_ended: Callable[[StoredExecution], None] | None = None,
+        data_versions: DataVersions | None = None,
     ) -> None:
+        """Without `data_versions` no query is answered with the result of another."""
         self._settings = settings or QueryServiceSettings()
         self._planner = planner
         self._ledger = ledger
@@ -212,7 +216,17 @@ class QueryService:
         self._open_queries = OpenQueries(self._is_unfinished)
         self._budgets = budgets
         self._on_ended = on_ended
-        self._scheduler = Scheduler(store, self._runner, ownership, self._settings.limits)
+        self._reuse = ResultReuse(
+            store,
+            spools,
+            data_versions,
+            ownership,
+            clock=clock,
+            maximum_waiting=self._settings.limits.maximum_queued,
+        )
+        self._scheduler = Scheduler(
+            store, self._runner, ownership, self._settings.limits, look_at_follower=self._look_at_follower
+        )
         self._sweeper = RetentionSweeper(
             store,
             engine,
@@ -227,6 +241,7 @@ class QueryService:
         self._spooling_pool = ThreadPoolExecutor(2, thread_name_prefix="query-service-spool")
         self._large_spooling_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-large-spool")
         self._sharing_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-share")
+        self._followers_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-followers")
         self._upkeep: threading.Thread | None = None
         self._is_closing = threading.Event()
         self._is_draining = False
@@ -467,6 +482,11 @@ class QueryService:
         """How many queries wait in this process."""
         return self._scheduler.waiting_count
 
+    @property
+    def reused_count(self) -> int:
+        """How many queries this process answered with the result of another."""
+        return self._reuse.reused_count
+
     def sweep(self) -> None:
         """Deletes expired results now; the upkeep does it on its own at intervals."""
         self._sweeper.sweep()
@@ -490,20 +510,27 @@ class QueryService:
         try:
             planned, estimates = self._planned(request, caller)
             stored = self._new_execution(query_id, request, caller, planned, estimates, body_hash)
-            kept = self._charged(stored, estimates)
+            with self._reuse.deciding(stored, planned, request.reuse) as decided:
+                kept = self._charged(decided, estimates)
         except BaseException:
             self._open_queries.give_back(query_id)
             raise
         if kept.query_id != query_id:
             self._open_queries.give_back(query_id)
             return self._same_query(kept, body_hash)
+        if leader_of(kept.owner) is not None:
+            return self._settled(kept).execution
         self._scheduler.enqueue(caller.tenant, query_id)
-        return self._with_position(stored)
+        return self._with_position(kept)
 
     def _charged(self, stored: StoredExecution, estimates: Sequence[TableScanEstimate]) -> StoredExecution:
-        """As _inserted, with the estimate counted against the tenant's budget first."""
+        """As _inserted, with the estimate counted against the tenant's budget first. Who follows another query reads
+        nothing.
+        """
         if self._budgets is None:
             return self._inserted(stored)
+        if leader_of(stored.owner) is not None:
+            estimates = ()
         estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
         self._budgets.reserve(stored.execution, estimated_bytes, reads_tables=bool(estimates))
         kept = None
@@ -516,8 +543,10 @@ class QueryService:
 
     def _inserted(self, stored: StoredExecution) -> StoredExecution:
         """What the store has now: the new execution, or the one that used its idempotency key before. The new one has a
-        place in the queue.
+        place in the queue, unless it follows another.
         """
+        if leader_of(stored.owner) is not None:
+            return self._store.insert(stored)
         tenant = stored.execution.tenant
         self._scheduler.reserve(tenant)
         try:
@@ -692,10 +721,34 @@ class QueryService:
         stored = self._store.get(query_id) if _is_query_id(query_id) else None
         if stored is None or stored.execution.tenant != caller.tenant:
             raise QueryNotFound(f"there is no query {query_id!r}", query_id=query_id)
+        if leader_of(stored.owner) is not None:
+            stored = self._settled(stored)
         if stored.execution.has_result and not stored.is_spooled:
             stored = self._with_spool_recorded(stored)
         self._remember_ending(stored)
         return stored
+
+    def _settled(self, stored: StoredExecution) -> StoredExecution:
+        """A follower as it is after a look at its leader: it may have ended with it, or be this process's to run."""
+        settled = self._reuse.settled(stored.query_id)
+        if settled is None:
+            return stored
+        after = settled.stored
+        if settled.is_news and after.execution.is_terminal:
+            self._ended(after)
+        elif settled.is_news:
+            self._scheduler.enqueue(after.execution.tenant, after.query_id, is_reserved=False)
+        return after
+
+    def _look_at_follower(self, query_id: str) -> None:
+        try:
+            stored = self._store.get(query_id)
+            if stored is not None and leader_of(stored.owner) is not None:
+                self._settled(stored)
+        except ServiceError as error:  # whoever asks for it, or the upkeep, looks again
+            _LOG.warning("query %s could not be told of its leader's end: %s", query_id, error)
+        except Exception:
+            _LOG.exception("query %s could not be told of its leader's end", query_id)
 
     def _with_spool_recorded(self, stored: StoredExecution) -> StoredExecution:
         """The execution told of a spool that is whole though nobody said so: its writer died in between."""
@@ -769,6 +822,10 @@ class QueryService:
 
     def _ended(self, stored: StoredExecution) -> None:
         self._open_queries.give_back(stored.query_id)
+        self._reuse.forget(stored)
+        for follower_id in self._reuse.taken_followers(stored.query_id):
+            if not self._is_closing.is_set():
+                self._followers_pool.submit(self._look_at_follower, follower_id)
         if self._budgets is not None:
             self._budgets.settle(stored)
         if self._on_ended is not None:
@@ -1058,7 +1115,8 @@ class QueryService:
         self._scheduler.close()
         for pool in (self._spooling_pool, self._large_spooling_pool):
             pool.shutdown(wait=True, cancel_futures=True)
-        self._sharing_pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._sharing_pool, self._followers_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._spools.close()
         self._ownership.release()
@@ -1130,7 +1188,7 @@ def _check_scan_limit(request: QueryRequest, caller: Caller, estimated_bytes: in
 
 def _body_hash(request: QueryRequest) -> str:
     """What makes two requests the same: everything but the idempotency key and how long the caller waits."""
-    body = [
+    body: list[object] = [
         request.query,
         request.retention_minutes,
         [[type(value).__name__, str(value)] for value in request.parameters],
@@ -1139,4 +1197,6 @@ def _body_hash(request: QueryRequest) -> str:
         request.max_bytes_scanned,
         request.strict,
     ]
+    if request.reuse != ReuseWish():  # hashes of bodies without it are those of earlier releases
+        body.append([request.reuse.is_allowed, request.reuse.max_age_minutes])
     return hashlib.sha256(repr(body).encode("utf-8", "backslashreplace")).hexdigest()

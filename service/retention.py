@@ -7,6 +7,9 @@ query too.
 Deleting comes before marking, so a crash in between only means that nothing is deleted a second time. Sweeping twice
 equals sweeping once, also when several processes sweep the same store.
 
+A result that several queries share (service.reuse) goes when the last of them has expired: until then the query that
+made it is not looked at.
+
 Of several replicas one sweeps (the role `sweeper`) what is in S3 and in the store; each sweeps its own spools.
 """
 
@@ -69,7 +72,8 @@ class RetentionSweeper:
                 try:
                     self._spools.delete(stored.query_id)
                     self._shared_spools.delete(stored)
-                    if stored.result_location is not None and stored.engine_id is not None:
+                    is_own = stored.execution.reused_from is None  # else it goes with the query that made it
+                    if is_own and stored.result_location is not None and stored.engine_id is not None:
                         self._engine.delete_result(stored.engine_id, stored.result_location)
                 except (OSError, ServiceError) as error:
                     _LOG.warning("the result of query %s could not be deleted: %s", stored.query_id, error)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import StoreUnavailable, TooManyQueries
-from service.executions import ExecutionStore
+from service.executions import ExecutionStore, leader_of
 from service.fair_queue import FairQueue
 from service.model import QueryStatus
 from service.ownership import Ownership
@@ -56,9 +56,11 @@ class Scheduler:
         limits: SchedulerLimits,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        look_at_follower: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
         self._runner = runner
+        self._look_at_follower = look_at_follower
         self._ownership = ownership
         self._limits = limits
         self._monotonic = monotonic
@@ -120,8 +122,14 @@ class Scheduler:
         """Takes up unfinished queries whose process has ended; how many. Cheap when there are none.
 
         Also those of this process that it does not know of: a store that did not answer in time may have stored them.
+        What follows another query (service.reuse) is nobody's to run; it is looked at.
         """
         unfinished = self._store.unfinished()
+        if self._look_at_follower is not None:
+            for found in unfinished:
+                if leader_of(found.owner) is not None:
+                    self._look_at_follower(found.query_id)
+        unfinished = tuple(found for found in unfinished if leader_of(found.owner) is None)
         me = self._ownership.owner
         others = {found.owner for found in unfinished} - {me}
         abandoned_owners = {owner for owner in others if owner is None or self._ownership.is_gone(owner)}

@@ -92,7 +92,7 @@ class S3SharedSpools:
         self._readers: OrderedDict[str, SharedSpoolReader] = OrderedDict()
 
     def keep(self, stored: StoredExecution, folder: Path) -> bool:
-        if not self._is_shared(stored):
+        if not self._is_shared(stored) or stored.execution.reused_from is not None:
             return False
         bucket, prefix = _place(stored)
         try:
@@ -129,7 +129,7 @@ class S3SharedSpools:
 
     def delete(self, stored: StoredExecution) -> None:
         self.forget(stored.query_id)
-        if not self._is_shared(stored):
+        if not self._is_shared(stored) or stored.execution.reused_from is not None:
             return
         bucket, prefix = _place(stored)
         for name in ("index", "rows"):
@@ -235,7 +235,8 @@ class _Objects:
 
 
 def _place(stored: StoredExecution) -> tuple[str, str]:
-    """Bucket and key prefix of an execution's shared spool: its own, also where executions share a result."""
+    """Bucket and key prefix of an execution's shared spool; who has another's result reads the other's."""
     bucket, key = bucket_and_key(stored.result_location or "")
     folder = key.rpartition("/")[0]
-    return bucket, f"{folder}/spool/{stored.query_id}/" if folder else f"spool/{stored.query_id}/"
+    query_id = stored.execution.reused_from or stored.query_id
+    return bucket, f"{folder}/spool/{query_id}/" if folder else f"spool/{query_id}/"

@@ -276,6 +276,22 @@ class Spools:
         reader = self.reader(query_id)
         return reader is not None and reader.is_complete
 
+    def link(self, source_id: str, query_id: str) -> bool:
+        """Gives another query the same rows, which then lie on the disk once and go with the last of them; False where
+        the source is not whole here, or cannot be linked.
+        """
+        if not self.is_complete(source_id):
+            return False
+        source, folder = self.folder(source_id), self.folder(query_id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("rows", "index", "complete"):  # in this order: the last says that the others are there
+                with suppress(FileExistsError):
+                    os.link(source / name, folder / name)
+        except OSError:
+            return False  # it is written anew when somebody asks for a page
+        return self.is_complete(query_id)
+
     def delete(self, query_id: str) -> None:
         """Removes a spool; what is gone already is no error."""
         self._drop_reader(query_id)

@@ -17,6 +17,8 @@ from service.execution_records import (
     Record,
     ending_record,
     execution_of,
+    is_kept_after,
+    kept_record,
     microseconds,
     moment_of,
     next_attempt_record,
@@ -64,7 +66,15 @@ CREATE TABLE IF NOT EXISTS executions (
     is_spooled INTEGER NOT NULL,
     is_expunged INTEGER NOT NULL,
     freshness TEXT,                         -- JSON
-    trace_parent TEXT
+    trace_parent TEXT,
+    reused_from TEXT,
+    reuse_key TEXT,
+    data_version TEXT,
+    kept_until INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leaders (
+    reuse_key TEXT PRIMARY KEY,
+    query_id TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS executions_idempotency ON executions (tenant, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
@@ -74,6 +84,14 @@ CREATE INDEX IF NOT EXISTS executions_expiring ON executions (expires_at) WHERE 
 CREATE INDEX IF NOT EXISTS executions_status ON executions (status);
 """
 
+_LATER_COLUMNS = {
+    "freshness": "TEXT",
+    "trace_parent": "TEXT",
+    "reused_from": "TEXT",
+    "reuse_key": "TEXT",
+    "data_version": "TEXT",
+    "kept_until": "INTEGER",
+}
 _UNFINISHED = "status IN ('QUEUED', 'RUNNING')"
 
 
@@ -93,9 +111,9 @@ class SqliteExecutionStore:
             for statement in _SCHEMA.split(";\n"):
                 self._connection.execute(statement)
             known = {row["name"] for row in self._connection.execute("PRAGMA table_info(executions)")}
-            for name in ("freshness", "trace_parent"):
+            for name, kind in _LATER_COLUMNS.items():
                 if name not in known:  # a file of an earlier release
-                    self._connection.execute(f"ALTER TABLE executions ADD COLUMN {name} TEXT")
+                    self._connection.execute(f"ALTER TABLE executions ADD COLUMN {name} {kind}")
 
     def insert(self, stored: StoredExecution) -> StoredExecution:
         row = record_of(stored)
@@ -234,10 +252,31 @@ class SqliteExecutionStore:
 
     def expired(self, now: datetime, limit: int) -> tuple[StoredExecution, ...]:
         return self._many(
-            "WHERE expires_at IS NOT NULL AND expires_at <= ? AND is_expunged = 0 ORDER BY expires_at LIMIT ?",
+            "WHERE expires_at IS NOT NULL AND expires_at <= ? AND (kept_until IS NULL OR kept_until <= ?)"
+            " AND is_expunged = 0 ORDER BY expires_at LIMIT ?",
+            microseconds(now),
             microseconds(now),
             limit,
         )
+
+    def leader(self, reuse_key: str) -> str | None:
+        with self._lock:
+            row = self._connection.execute("SELECT query_id FROM leaders WHERE reuse_key = ?", (reuse_key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def lead(self, reuse_key: str, query_id: str, former: str | None) -> bool:
+        with self._writing():
+            if self.leader(reuse_key) != former:
+                return False
+            self._connection.execute("INSERT OR REPLACE INTO leaders VALUES (?, ?)", (reuse_key, query_id))
+            return True
+
+    def keep_result(self, query_id: str, until: datetime, *, if_needed_after: datetime) -> StoredExecution | None:
+        with self._writing():
+            stored = self.get(query_id)
+            if stored is None or not is_kept_after(stored, if_needed_after):
+                return None
+            return self._changed(kept_record(stored, until), "query_id = ?", query_id)
 
     def mark_expunged(self, query_id: str) -> None:
         with self._writing():
@@ -249,7 +288,10 @@ class SqliteExecutionStore:
                 "DELETE FROM executions WHERE expires_at IS NOT NULL AND expires_at <= ? AND is_expunged = 1",
                 (microseconds(expired_before),),
             )
-            return cursor.rowcount
+            forgotten = cursor.rowcount
+            if forgotten:
+                self._connection.execute("DELETE FROM leaders WHERE query_id NOT IN (SELECT query_id FROM executions)")
+            return forgotten
 
     def count_by_status(self) -> Mapping[QueryStatus, int]:
         with self._lock:

@@ -18,7 +18,7 @@ from api.rendering import (
 )
 from api.times import milliseconds
 from service.errors import ServiceError
-from service.model import QueryExecution, QueryRequest, QueryStatus
+from service.model import QueryExecution, QueryRequest, QueryStatus, ReuseWish
 
 
 async def submit(call: Call, *, idempotency_key: str | None, body: dict[str, Any]) -> Response:
@@ -99,7 +99,16 @@ def _request(body: dict[str, Any], idempotency_key: str | None) -> QueryRequest:
         max_bytes_scanned=None if maximum is None else int(maximum),
         idempotency_key=idempotency_key,
         strict=body["strict"],
+        reuse=_reuse(body.get("reuse", True)),
     )
+
+
+def _reuse(wish: bool | dict[str, Any]) -> ReuseWish:
+    """The contract's `reuse`: a truth value, or the age that is accepted; an age of 0 accepts nothing."""
+    if isinstance(wish, bool):
+        return ReuseWish(is_allowed=wish)
+    maximum = int(wish["max_age_minutes"])
+    return ReuseWish(max_age_minutes=maximum) if maximum else ReuseWish(is_allowed=False)
 
 
 async def _awaited(call: Call, execution: QueryExecution, wait_seconds: int) -> QueryExecution:

@@ -19,7 +19,17 @@ from glue.partition_range import PartitionRange
 from glue.table_spec import TableSpec
 from service.errors import InvalidQuerySyntax, StatementError
 from service.model import Caller, OutputColumn
-from service.sql import catalogue_statements, grammar, nested, parameters, policy, pruning, statement, tenant
+from service.sql import (
+    catalogue_statements,
+    grammar,
+    nested,
+    parameters,
+    policy,
+    pruning,
+    repeatable,
+    statement,
+    tenant,
+)
 from service.sql.margins import LeftOut, PartitionTimes
 from service.sql.scope import Analysis
 from service.sql.statement import Place, Statement, StatementKind
@@ -49,6 +59,7 @@ class PlannedStatement:
     `kind` is SELECT, EXPLAIN, SHOW or DESCRIBE, as asked. `json_columns` are the indices of output columns that
     arrive as JSON text; `columns` has the names and types as asked (empty when nobody can tell before the engine).
     `valid_until`: the plan rests on what `now()` was; an engine that starts later needs a new plan. None: for ever.
+    `is_repeatable`: over the same data it gives the same result (service.sql.repeatable).
     """
 
     sql: str
@@ -57,6 +68,7 @@ class PlannedStatement:
     json_columns: frozenset[int] = frozenset()
     columns: tuple[OutputColumn, ...] = ()
     valid_until: datetime | None = None
+    is_repeatable: bool = False
     places: tuple[tuple[int, int], ...] = field(default=(), repr=False, compare=False)
     asked: Statement | None = field(default=None, repr=False, compare=False)
 
@@ -148,6 +160,7 @@ class Planner:
             written = nested.as_json(tree, analysis, columns)
             if written.json_columns:
                 text, places = grammar.write_with_places(written.tree)
+        is_select = asked.kind is StatementKind.SELECT
         prefix = f"{asked.prefix} " if asked.prefix else ""
         return PlannedStatement(
             sql=prefix + text,
@@ -156,6 +169,7 @@ class Planner:
             json_columns=written.json_columns,
             columns=written.columns,
             valid_until=pruned.valid_until,
+            is_repeatable=is_select and repeatable.is_repeatable(tree),
             places=tuple((len(prefix) + offset, start) for offset, start in places),
             asked=replace(asked, tree=None),
         )

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from service.errors import Blame, QueryFailure
 from service.execution_records import submitted_at_microseconds
-from service.executions import Ending, ExecutionStore, Plan, PlanInputs, StoredExecution
+from service.executions import Ending, ExecutionStore, Plan, PlanInputs, StoredExecution, following
 from service.model import OutputColumn, QueryExecution, QueryStatus, QueryWarning, Statistics
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
@@ -263,6 +263,93 @@ class ExecutionStoreContract:
         assert store.get(query_id) is None
         assert store.by_idempotency_key("alice", "k") is None
         assert store.get(running) is not None
+
+    def test_one_of_many_takes_the_lead(self, open_store: OpenStore) -> None:
+        store = open_store()
+        assert store.leader("k") is None
+        assert not store.lead("k", "a", "nobody")
+        stores = [open_store() for _ in range(4)]
+        won: list[str] = []
+        barrier = threading.Barrier(len(stores))
+
+        def lead(number: int) -> None:
+            barrier.wait()
+            if stores[number].lead("k", f"leader-{number}", None):
+                won.append(f"leader-{number}")
+
+        threads = [threading.Thread(target=lead, args=(number,)) for number in range(len(stores))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert [one.leader("k") for one in stores] == won * 4
+        assert store.lead("k", "next", won[0])
+        assert not store.lead("k", "late", won[0])
+        assert store.leader("k") == "next"
+        assert store.leader("other") is None
+
+    def test_a_result_that_others_need_does_not_expire(self, open_store: OpenStore) -> None:
+        store = open_store()
+        query_id = store.insert(execution()).query_id
+        later = NOW + timedelta(days=3)
+        assert store.keep_result(query_id, later, if_needed_after=NOW) is None  # it has no result yet
+        expires_at = store.finish(query_id, "p1", ending()).execution.expires_at
+        assert expires_at is not None
+        assert store.keep_result(query_id, later, if_needed_after=expires_at) is None  # a sweeper may have found it
+        for until in (later, NOW + timedelta(days=1), later):
+            kept = store.keep_result(query_id, until, if_needed_after=NOW)
+            assert kept is not None
+            assert kept.bytes_needed_until == later
+            assert kept.execution.expires_at == expires_at
+        assert store.get(query_id) == kept
+        assert store.expired(later - timedelta(microseconds=1), 10) == ()
+        assert store.keep_result(query_id, later, if_needed_after=expires_at) is not None
+        assert [one.query_id for one in store.expired(later, 10)] == [query_id]
+        store.mark_expunged(query_id)
+        assert store.keep_result(query_id, later, if_needed_after=NOW) is None
+        assert store.keep_result(str(uuid4()), later, if_needed_after=NOW) is None
+        assert store.forget(later) == 1
+
+    def test_concurrent_needs_keep_the_longest(self, open_store: OpenStore) -> None:
+        stores = [open_store() for _ in range(4)]
+        query_id = stores[0].insert(execution()).query_id
+        stores[0].finish(query_id, "p1", ending())
+        barrier = threading.Barrier(len(stores))
+
+        def keep(number: int) -> None:
+            barrier.wait()
+            until = NOW + timedelta(days=1 + number)
+            assert stores[number].keep_result(query_id, until, if_needed_after=NOW) is not None
+
+        threads = [threading.Thread(target=keep, args=(number,)) for number in range(len(stores))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        stored = stores[0].get(query_id)
+        assert stored is not None
+        assert stored.kept_until == NOW + timedelta(days=4)
+
+    def test_a_follower_ends_with_its_leader_once(self, open_store: OpenStore) -> None:
+        store = open_store()
+        owner = following("leader")
+        follower = store.insert(execution(owner=owner, reuse_key="k", data_version="7"))
+        assert store.get(follower.query_id) == follower
+        shared = replace(ending(), reused_from="leader", engine_id="engine-1", result_location="s3://r/1.csv")
+        ended = store.finish(follower.query_id, owner, shared)
+        assert (ended.execution.reused_from, ended.engine_id) == ("leader", "engine-1")
+        assert ended.execution.has_result
+        assert store.finish(follower.query_id, owner, ending(QueryStatus.FAILED)) == ended
+        assert store.get(follower.query_id) == ended
+        cancelled = store.insert(execution(owner=owner))
+        store.request_cancel(cancelled.query_id, NOW)
+        after = store.finish(cancelled.query_id, owner, shared)
+        assert after.execution.status is QueryStatus.CANCELLED
+        assert after.execution.reused_from is None
+        taken = store.insert(execution(owner=owner))
+        assert store.adopt(taken.query_id, owner, "p2")
+        assert not store.finish(taken.query_id, owner, shared).execution.is_terminal
 
     def test_counts_by_status(self, open_store: OpenStore) -> None:
         store = open_store()

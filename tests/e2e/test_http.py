@@ -554,7 +554,7 @@ def test_the_service_writes_its_own_requests_to_the_lake(start_server: Callable[
 
 def test_a_full_queue_says_429(start_server: Callable[..., Server]) -> None:
     server = start_server(DATA_HIST_MAX_CONCURRENT_QUERIES="1", DATA_HIST_MAX_QUEUED_QUERIES="2")
-    answers = [server.post("/query", json={"query": SLOW_QUERY}) for _ in range(8)]
+    answers = [server.post("/query", json={"query": SLOW_QUERY, "reuse": False}) for _ in range(8)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused
     assert refused[0].json()["code"] == "TooManyQueries"

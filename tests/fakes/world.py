@@ -15,10 +15,12 @@ from service.budgets import BudgetPlan, Budgets
 from service.engine import Engine
 from service.engines.athena import AthenaEngine, WorkGroup
 from service.errors import InvalidQuerySyntax
+from service.executions import StoredExecution
 from service.model import Caller
 from service.open_queries import QueryLimits
 from service.ownership import LocalOwnership
 from service.queries import QueryService, QueryServiceSettings
+from service.reuse import DataVersions
 from service.scheduler import SchedulerLimits
 from service.signing_secrets import FixedKeyRing
 from service.spool import Spools
@@ -50,6 +52,7 @@ class FakePlanner:
 
     def __init__(self) -> None:
         self.tables: tuple[PlannedTable, ...] = ()
+        self.is_repeatable = True
         self.valid_until: datetime | None = None
         self.plan_count = 0
 
@@ -60,7 +63,27 @@ class FakePlanner:
             raise InvalidQuerySyntax("line 1:1: mismatched input 'syntax'", line=1, column=1)
         self.plan_count += 1
         engine_sql = sql.replace("{plan}", str(self.plan_count))
-        return PlannedStatement(engine_sql, "SELECT", self.tables, valid_until=self.valid_until)
+        return PlannedStatement(
+            engine_sql, "SELECT", self.tables, valid_until=self.valid_until, is_repeatable=self.is_repeatable
+        )
+
+
+@dataclass
+class FakeDataVersions:
+    """Data of one version at a time. `is_told_at_start`: as a ledger tells it; otherwise as an engine that looks."""
+
+    current: str | None = "1"
+    read: dict[str, str] = field(default_factory=dict)
+    is_told_at_start: bool = True
+
+    def now(self, planned: PlannedStatement) -> str | None:
+        return self.current
+
+    def at_start(self, planned: PlannedStatement) -> str | None:
+        return self.current if self.is_told_at_start else None
+
+    def read_by(self, stored: StoredExecution) -> str | None:
+        return stored.data_version if self.is_told_at_start else self.read.get(stored.engine_id or "")
 
 
 @dataclass
@@ -71,6 +94,7 @@ class World:
     planner: FakePlanner = field(default_factory=FakePlanner)
     query_limits: QueryLimits | None = None
     plan: BudgetPlan = field(default_factory=BudgetPlan)
+    data_versions: DataVersions | None = None
     tracer: Tracer = NO_TRACER
 
     def __post_init__(self) -> None:
@@ -107,6 +131,7 @@ class World:
             settings=QueryServiceSettings(limits=self.limits, adoption_interval_seconds=0.05),
             query_limits=self.query_limits,
             budgets=self.budgets(),
+            data_versions=self.data_versions,
             tracer=self.tracer,
         )
 
