@@ -15,7 +15,9 @@ RETRYABLE_CODES = frozenset(
     {
         "ConcurrentModificationException",
         "InternalServiceException",
+        "InternalServerError",
         "OperationTimeoutException",
+        "ProvisionedThroughputExceededException",
         "ThrottlingException",
         "Throttling",
         "RequestLimitExceeded",

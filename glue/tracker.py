@@ -9,7 +9,8 @@ ledger, and whoever brought the changes brings them again. Four rules:
 
 1. A partition that is there already is success, and its recorded Location is kept (hudi PR 19761).
 2. Never an UpdateTable: each makes a table version, and a table has room for 100,000 (awswrangler 342).
-3. A change that failed is returned with its reason, so that only its message comes again.
+3. A change that failed, in the catalogue or in the ledger, is returned with its reason, so that only its message comes
+   again.
 4. Foreign keys are counted and shown, never registered. Nor is an object of no bytes: it has no rows, and when bytes
    come there is another notification.
 """
@@ -17,12 +18,15 @@ ledger, and whoever brought the changes brings them again. Four rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from glue.aws_clients import RETRYABLE_CODES, GlueClient
+from botocore.exceptions import BotoCoreError, ClientError
+
+from glue.aws_clients import RETRYABLE_CODES, GlueClient, error_code, error_message
 from glue.layout import LakeKey
 from glue.ledger import ObjectRecord, ObjectRemoval
 from glue.object_changes import ObjectChange, latest_changes
@@ -64,7 +68,7 @@ class NoLedger:
 
 @dataclass(frozen=True)
 class FailedChange:
-    """A change that could not be brought into the catalogue. `is_retryable`: the same may succeed later."""
+    """A change that could not be brought into catalogue and ledger. `is_retryable`: the same may succeed later."""
 
     change: ObjectChange
     code: str
@@ -118,8 +122,8 @@ class TrackingReport:
 @dataclass
 class _TableChanges:
     created: dict[PartitionSpec, list[tuple[ObjectChange, ObjectRecord]]] = field(default_factory=dict)
-    removed: list[ObjectRemoval] = field(default_factory=list)
-    emptied: list[ObjectRemoval] = field(default_factory=list)
+    removed: list[tuple[ObjectChange, ObjectRemoval]] = field(default_factory=list)
+    emptied: list[tuple[ObjectChange, ObjectRemoval]] = field(default_factory=list)
 
 
 class PartitionTracker:
@@ -170,30 +174,39 @@ class PartitionTracker:
 
     def _apply_table(self, spec: TableSpec, changes: _TableChanges, report: TrackingReport, now: datetime) -> None:
         failed = self._register(spec, changes.created, report, now)
-        records: list[ObjectRecord] = []
+        created: list[tuple[ObjectChange, ObjectRecord]] = []
         for partition, items in changes.created.items():
             failure = failed.get(partition.values())
             if failure is not None:
                 report.failed.extend(FailedChange(change, failure.code, failure.message) for change, _ in items)
             else:
-                records.extend(record for _, record in items)
+                created.extend(items)
+        with _told(report, created):
+            self._record(spec, [record for _, record in created], report, now)
+        with _told(report, changes.removed):
+            removals = [removal for _, removal in changes.removed]
+            stale = self._ledger.remove_objects(spec.reference, removals, now=now) if removals else 0
+            report.removed_count += len(removals) - stale
+            report.stale_count += stale
+        with _told(report, changes.emptied):
+            emptied = [removal for _, removal in changes.emptied]
+            if emptied:
+                self._ledger.remove_objects(spec.reference, emptied, now=now)
+            report.empty_count += len(emptied)
+
+    def _record(self, spec: TableSpec, records: Sequence[ObjectRecord], report: TrackingReport, now: datetime) -> None:
+        if not records:
+            return
+        stale = self._ledger.record_objects(spec.reference, records)
         for record in records:
             start = record.partition.start()
             report.bad_timestamp_count += start.date() == BAD_TIMESTAMP_DAY
             report.future_count += start > now + timedelta(minutes=spec.allowed_clock_skew_minutes)
             report.late_count += record.is_late
-        stale = self._ledger.record_objects(spec.reference, records) if records else 0
-        if records and self._on_recorded is not None:
-            self._on_recorded(spec, records)
         report.recorded_count += len(records) - stale
         report.stale_count += stale
-        if changes.removed:
-            stale = self._ledger.remove_objects(spec.reference, changes.removed, now=now)
-            report.removed_count += len(changes.removed) - stale
-            report.stale_count += stale
-        if changes.emptied:
-            self._ledger.remove_objects(spec.reference, changes.emptied, now=now)
-            report.empty_count += len(changes.emptied)
+        if self._on_recorded is not None:
+            self._on_recorded(spec, records)
 
     def _register(
         self, spec: TableSpec, partitions: Iterable[PartitionSpec], report: TrackingReport, now: datetime
@@ -264,7 +277,18 @@ def _sort(changes: _TableChanges, spec: TableSpec, key: LakeKey, change: ObjectC
     else:
         removal = ObjectRemoval(key.partition, change.key, change.sequencer, change.was_meant)
         # an object that was replaced by one of no bytes has no rows any more
-        (changes.emptied if change.kind == "created" else changes.removed).append(removal)
+        (changes.emptied if change.kind == "created" else changes.removed).append((change, removal))
+
+
+@contextmanager
+def _told(report: TrackingReport, items: Iterable[tuple[ObjectChange, object]]) -> Iterator[None]:
+    """Where AWS refuses the ledger, these changes have failed: their messages come again."""
+    try:
+        yield
+    except ClientError as error:
+        report.failed.extend(FailedChange(change, error_code(error), error_message(error)) for change, _ in items)
+    except BotoCoreError as error:
+        report.failed.extend(FailedChange(change, type(error).__name__, str(error)) for change, _ in items)
 
 
 def _count_skipped(report: TrackingReport, change: ObjectChange, reason: str) -> None:

@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
-from glue.layout import CommitBatch
+from glue.completeness import gaps, partition_state
+from glue.layout import CommitBatch, SecorLayout
 from glue.ledger import LedgerSummary, ObjectRecord, ObjectRemoval
 from glue.object_changes import ObjectChange
-from glue.partition_spec import PartitionSpec
+from glue.partition_spec import PartitionScheme, PartitionSpec
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import load_table_specs
 from glue.tracker import NoLedger, PartitionTracker, TrackingReport
-from tests.unit.glue.fakes import InMemoryGlue
+from tests.unit.glue.fakes import InMemoryGlue, client_error
 
 SPECS = load_table_specs()
 EVENTS = SPECS["events"]
@@ -301,3 +304,70 @@ def test_a_deployment_without_a_ledger_registers_all_the_same(world: World) -> N
     report = world.new_tracker(NoLedger()).apply([created(), removed(FOLDER + "b.gz")])
     assert (report.recorded_count, report.removed_count, report.registered_count) == (1, 1, 1)
     assert ("events", *VALUES) in world.glue.partitions
+
+
+def test_a_ledger_that_aws_refuses_fails_the_changes_it_should_have_taken(world: World) -> None:
+    class Refusing:
+        """A ledger that refuses the events."""
+
+        def record_objects(self, table: str, objects: Iterable[ObjectRecord]) -> int:
+            if table == "events":
+                raise client_error("TransactWriteItems", "ThrottlingException", "slower")
+            return world.ledger.record_objects(table, objects)
+
+        def remove_objects(self, table: str, removals: Iterable[ObjectRemoval], *, now: datetime) -> int:
+            raise ReadTimeoutError(endpoint_url="http://dynamodb")
+
+    other = created("secor/metrics/dt=2026-11-22/hr=10/min=05/a.gz")
+    changes = [created(), removed(FOLDER + "b.gz"), created(FOLDER + "c.gz", size=0), other]
+    report = world.new_tracker(Refusing()).apply(changes)
+    assert [(failed.change, failed.code) for failed in report.failed] == [
+        (changes[0], "ThrottlingException"),
+        (changes[1], "ReadTimeoutError"),
+        (changes[2], "ReadTimeoutError"),
+    ]
+    assert (report.recorded_count, report.removed_count, report.empty_count) == (1, 0, 0)
+    assert world.tracker.apply(changes).failed == []
+    assert world.ledger.summary("events").object_count == 1
+
+
+class TestSummerTime:
+    """A layout that tells local time: Berlin, by the hour."""
+
+    SPEC = replace(
+        EVENTS,
+        layout=SecorLayout(scheme=PartitionScheme.from_secor(granularity="hour", zone_name="Europe/Berlin")),
+        partition_keys=EVENTS.partition_keys[:2],
+    )
+
+    def track(self, world: World, folders: list[str], arrival: datetime) -> TrackingReport:
+        tracker = PartitionTracker(world.glue, world.ledger, [self.SPEC], clock=lambda: arrival)
+        return tracker.apply(
+            [created(f"secor/events/{folder}/{n}.gz", happened_at=arrival) for folder in folders for n in range(2)]
+        )
+
+    def gaps(self, world: World, now: datetime) -> list[str]:
+        return [str(gap.first) for gap in gaps(world.ledger, self.SPEC, now)]
+
+    def test_where_clocks_go_back_one_folder_holds_two_hours(self, world: World) -> None:
+        folders = [f"dt=2026-10-25/hr={hour:02d}" for hour in range(5)]
+        arrival = datetime(2026, 10, 25, 1, 59, tzinfo=UTC)  # 02:59 for the second time: the folder is still open
+        report = self.track(world, folders, arrival)
+        assert (report.recorded_count, report.registered_count) == (10, 5)
+        assert report.late_count == 4  # those of midnight and of one o'clock, not those of two
+        twice = PartitionSpec.parse(folders[2], self.SPEC.layout.scheme)
+        assert twice.end() - twice.start() == timedelta(hours=2)
+        record = world.ledger.partition("events", twice)
+        assert record is not None
+        assert partition_state(self.SPEC, twice, record, arrival) == "OPEN"
+        assert self.gaps(world, datetime(2026, 10, 26, tzinfo=UTC)) == []
+
+    def test_where_clocks_go_forward_no_folder_is_missing(self, world: World) -> None:
+        folders = [f"dt=2026-03-29/hr={hour:02d}" for hour in (0, 1, 3, 4)]
+        report = self.track(world, folders, datetime(2026, 3, 29, 2, 0, tzinfo=UTC))
+        assert (report.recorded_count, report.registered_count, report.failed) == (8, 4, [])
+        assert self.gaps(world, datetime(2026, 3, 30, tzinfo=UTC)) == []
+        # a writer that names the hour which does not exist is taken at its word, and nothing is lost or doubled
+        for _ in range(2):
+            self.track(world, ["dt=2026-03-29/hr=02"], datetime(2026, 3, 29, 2, 0, tzinfo=UTC))
+            assert world.ledger.summary("events").object_count == 10
