@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import api.asgi
+from api.asgi import _open_replica
+from api.logs import json_log
 from api.replication import Replication, open_key_store, open_replication
 from api.settings import Settings, SettingsError
 from glue.dynamodb_table import create_table
-from service.dynamodb_tables import EXECUTIONS, KEYS, LEASES
+from service.dynamodb_tables import TABLES
 from service.key_store import Digest, StoredKey
 from tests.contract.aws_implementations import moto_client
 from tests.contract.execution_store import execution
@@ -35,7 +40,7 @@ def opened(data_dir: Path, settings: Settings) -> Replication:
 
 
 def test_replicas_share_executions_keys_secrets_and_slots(dynamodb: Any, tmp_path: Path) -> None:
-    for definition in (EXECUTIONS, LEASES, KEYS):
+    for definition in TABLES:
         create_table(dynamodb, definition, definition.default_name)
     first, second = opened(tmp_path / "1", SHARED), opened(tmp_path / "2", SHARED)
     for replica in (first, second):
@@ -79,3 +84,26 @@ def test_a_service_by_itself_makes_its_own_secret_and_keeps_it(tmp_path: Path) -
         replica.ownership.release()
         replica.store.close()
     assert secrets[0] == secrets[1]
+
+
+def test_each_worker_of_a_process_manager_is_a_replica(
+    dynamodb: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for definition in TABLES:
+        create_table(dynamodb, definition, definition.default_name)
+    keys = open_key_store(tmp_path, SHARED)
+    settings = replace(SHARED, data_dir=tmp_path, host="0.0.0.0", request_events=False)
+    log = json_log(io.BytesIO(), "info")
+    with pytest.raises(SettingsError, match="no API key exists"):
+        _open_replica(settings, log)
+    keys.insert(StoredKey(KEY, FIRST))
+    worlds = [_open_replica(settings, log) for _ in range(2)]
+    assert [world.lake.data_dir.name for world in worlds] == ["worker-1", "worker-2"]
+    worlds[0].close()
+    again = _open_replica(settings, log)
+    assert again.lake.data_dir.name == "worker-1"
+    monkeypatch.setattr(api.asgi, "MAXIMUM_WORKERS", 2)
+    with pytest.raises(SettingsError, match="2 workers"):
+        _open_replica(settings, log)
+    for world in (worlds[1], again):
+        world.close()
