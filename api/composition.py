@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from embedded.athena_catalogue import GlueTables, QueryCatalogue
 from embedded.directory_lock import DirectoryLock
 from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
+from glue.bootstrap import as_stored
 from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.inspection import InspectionMode, Inspector
@@ -320,6 +321,8 @@ def build_world(data_dir: Path, settings: Settings, *, clock: Clock = utc_now, p
 
 def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock) -> World:
     lake = open_lake(data_dir, settings, clock=clock)
+    if not lake.is_embedded:  # a catalogue that others keep may not have the raised fields yet
+        lake = replace(lake, tables={name: as_stored(lake.glue, spec) for name, spec in lake.tables.items()})
     opened = open_engine(lake, settings, clock=clock)
     engine = MeteredEngine(opened.engine)
     keys = ApiKeys(open_key_store(data_dir, settings), clock=clock)

@@ -7,6 +7,7 @@ variables and profiles configure. Quick to open: no DuckDB, no HTTP.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +18,14 @@ from typing import Any
 from api.settings import Settings
 from embedded.glue import Glue
 from embedded.s3 import S3
-from glue.bootstrap import ensure_buckets, ensure_catalogue
+from glue.bootstrap import BootstrapReport, ensure_buckets, ensure_catalogue
 from glue.crawl_run import run_crawler
 from glue.ledger import PartitionLedger
 from glue.sqlite_ledger import SqliteLedger
 from glue.table_spec import TableSpec, load_table_specs
 
 Clock = Callable[[], datetime]
+_LOG = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
@@ -51,7 +53,9 @@ class Lake:
         self.glue.close()
 
 
-def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock = utc_now) -> Lake:
+def open_lake(
+    data_dir: Path, settings: Settings | None = None, *, clock: Clock = utc_now, is_bootstrapped: bool = True
+) -> Lake:
     """The lake of a data directory, or of the AWS account.
 
     Embedded: buckets, databases and tables are there afterwards. In an account Terraform and `data-hist tables apply`
@@ -75,8 +79,18 @@ def open_lake(data_dir: Path, settings: Settings | None = None, *, clock: Clock 
     glue = Glue(data_dir / "catalogue.sqlite", clock=clock, crawl=partial(run_crawler, s3, clock))
     results_bucket = settings.output_location.removeprefix("s3://").partition("/")[0]
     ensure_buckets(s3, sorted({settings.lake_bucket, results_bucket}))
-    ensure_catalogue(glue, tables.values())
+    if is_bootstrapped:
+        _log_left(ensure_catalogue(glue, tables.values()))
     return Lake(data_dir=data_dir, s3=s3, glue=glue, ledger=_ledger(data_dir, settings, clock), tables=tables)
+
+
+def _log_left(report: BootstrapReport) -> None:
+    """What a start must not do by itself, an operator has to see."""
+    for table, changes in report.left.items():
+        shown = ", ".join(f"{change.sign}{change.part} {change.name}".strip() for change in changes)
+        _LOG.warning(
+            "table %s differs from its spec in what would break something: %s; data-hist tables plan", table, shown
+        )
 
 
 def _ledger(data_dir: Path, settings: Settings, clock: Clock) -> PartitionLedger:

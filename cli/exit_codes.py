@@ -14,5 +14,6 @@ class ExitCode(IntEnum):
     PARTLY = 3  # some of it was done: rows were rejected, files or partitions failed
     NOT_REACHABLE = 4  # no service answers at this address, or it is overloaded
     NOT_ALLOWED = 5  # the service wants another key, or the budget of the day is used up
+    DIFFERS = 6  # catalogue and table specs differ: something is to do, or was left as it would break something
     INTERNAL = 70  # a defect of data-hist itself (sysexits.h: EX_SOFTWARE)
     INTERRUPTED = 130  # Ctrl-C

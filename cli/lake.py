@@ -35,9 +35,9 @@ class Lake(api.lake.Lake):
 
 
 @contextmanager
-def open_lake(data_dir: Path, *, is_embedded: bool = False) -> Iterator[Lake]:
+def open_lake(data_dir: Path, *, is_embedded: bool = False, is_bootstrapped: bool = True) -> Iterator[Lake]:
     """The lake of this folder, made where it is not there yet, or of the AWS account that DATA_HIST_ENGINE names;
-    `is_embedded` insists on the folder.
+    `is_embedded` insists on the folder. Without `is_bootstrapped` the catalogue is left as it is.
 
     Ends the command when the folder cannot be used, a setting is wrong, or AWS refuses.
     """
@@ -45,7 +45,7 @@ def open_lake(data_dir: Path, *, is_embedded: bool = False) -> Iterator[Lake]:
         settings = Settings.from_environment()
         if is_embedded:
             settings = dataclasses.replace(settings, engine="embedded")
-        opened = api.lake.open_lake(data_dir, settings)
+        opened = api.lake.open_lake(data_dir, settings, is_bootstrapped=is_bootstrapped)
     except OSError as error:
         raise Failure(f"the data directory {data_dir} cannot be used: {error.strerror or error}") from error
     except (SettingsError, InvalidTableSpec) as error:

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 import typer.main
 
-from cli import backup, crawler, keys, partitions, retention, store, tables
+from cli import backup, crawler, keys, partitions, retention, store, tables, tables_plan
 from cli.aws import aws
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
@@ -41,7 +41,8 @@ app.command()(usage)
 app.command()(load)
 app.command()(sample)
 app.command()(aws)
-tables.app.command()(projection)
+for command in (tables_plan.plan, tables_plan.diff, tables_plan.apply, projection):
+    tables.app.command()(command)
 app.add_typer(tables.app, name="tables")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(retention.app, name="retention")

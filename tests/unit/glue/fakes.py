@@ -83,7 +83,17 @@ class InMemoryGlue:
         self.tables[DatabaseName, TableInput["Name"]] = TableInput
         return {}
 
-    def update_table(self, *, DatabaseName: str, TableInput: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+    def get_partitions(self, *, DatabaseName: str, TableName: str) -> dict[str, Any]:  # noqa: N803
+        return {"Partitions": [entry for key, entry in self.partitions.items() if key[0] == TableName]}
+
+    def update_table(
+        self,
+        *,
+        DatabaseName: str,  # noqa: N803
+        TableInput: dict[str, Any],  # noqa: N803
+        SkipArchive: bool = False,  # noqa: N803
+    ) -> dict[str, Any]:
+        assert SkipArchive
         key = DatabaseName, TableInput["Name"]
         self.tables[key] = TableInput
         self.table_versions[key] = self.table_versions.get(key, 0) + 1
