@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import Tracer
 
 from api.budget_plan import budget_plan
-from api.engines import DATABASE, open_engine
+from api.engines import DATABASE, OpenEngine, open_engine
 from api.exchange import Exchange
 from api.lake import Clock, Lake, open_lake, utc_now
 from api.metrics import Reading
@@ -53,6 +53,7 @@ from service.model import Caller, OutputColumn, TableDescription
 from service.open_queries import QueryLimits
 from service.places import placed
 from service.queries import QueryService, RangeExplainer
+from service.reuse import DataVersions, LedgerDataVersions
 from service.spool import Spools
 from service.sql.margins import PartitionTimes
 from service.sql.plan import PlannedStatement, Planner, TimeRange
@@ -351,7 +352,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         explain=_range_explainer(lake, clock),
         shared_spools=shared.shared_spools,
         slots=shared.slots,
-        data_versions=None if settings.result_reuse == "off" else opened.data_versions,
+        data_versions=_data_versions(lake, settings, opened),
         tracer=NO_TRACER if traces is None else traces.get_tracer(SERVICE),
     )
     inspection = _inspection(lake, settings)
@@ -378,6 +379,14 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         traces,
         settings,
     )
+
+
+def _data_versions(lake: Lake, settings: Settings, opened: OpenEngine) -> DataVersions | None:
+    """Who tells which data a query reads. A ledger that only this process keeps does not know what others bring."""
+    if settings.result_reuse == "off":
+        return None
+    is_told_by_ledger = settings.result_reuse == "ledger" and settings.ledger != "sqlite" and not lake.is_embedded
+    return LedgerDataVersions(lake.ledger) if is_told_by_ledger else opened.data_versions
 
 
 def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:

@@ -214,9 +214,10 @@ class Settings:
     result_reuse: str = field(
         default="on",
         metadata=_about(
-            _one_of("on", "off"),
+            _one_of("on", "ledger", "off"),
             "`on`: a query is answered with the result of an equal one where that is what a run now would give"
-            " (reuse.md); `off`: every query runs",
+            " (reuse.md); `ledger`: with Athena and Trino also where the shared ledger knows of no change; `off`: every"
+            " query runs",
         ),
     )
     store: str = field(

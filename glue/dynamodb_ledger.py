@@ -3,7 +3,7 @@
     collection                          item                              holds
     objects#<table>#<day>               <value path>#<sha256 of the key>  an object, or the memory of its removal
     partitions#<table>#<day>            <value path>                      the totals of a partition
-    days#<table>                        <day>                             the totals of a day
+    days#<table>                        <day>                             the totals of a day; changes of its data
     table#<table>                       arrival                           when the newest object arrived
     batches#, series#, faults#<table>   see glue.dynamodb_offsets         Kafka's offsets
     load#<load id>                      load                              a load
@@ -56,12 +56,13 @@ from glue.ledger import (
     moment_of,
 )
 from glue.ledger_totals import (
-    END,
     Change,
     after_all,
     batch_changes,
+    day_bounds,
     day_path,
     inspected,
+    is_of_data,
     is_stale,
     partition_totals,
     range_bounds,
@@ -69,6 +70,7 @@ from glue.ledger_totals import (
     recorded,
     table_freshness,
     value_path,
+    version_text,
     widened,
 )
 from glue.offset_proof import batch_name
@@ -275,6 +277,11 @@ class DynamoDbLedger:
         """As PartitionLedger.days."""
         return list(self._days(table, None))
 
+    def data_version(self, table: str, time_range: PartitionRange | None = None) -> str:
+        """As PartitionLedger.data_version."""
+        days = self._calls.query(f"days#{table}", *day_bounds(time_range))
+        return version_text((day["item"], int(day["version"])) for day in days if "version" in day)
+
     def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
         """As PartitionLedger.neighbour."""
         time_range = None
@@ -302,9 +309,7 @@ class DynamoDbLedger:
 
     def _days(self, table: str, time_range: PartitionRange | None, *, is_descending: bool = False) -> Iterator[str]:
         """The days that have partitions, of a range."""
-        first, last = (None, None) if time_range is None else (time_range.first, time_range.last)
-        lower = "" if first is None else day_path(first)
-        upper = END if last is None else after_all(day_path(last))
+        lower, upper = day_bounds(time_range)
         page_limit = 10 if is_descending else None
         for item in self._calls.query(
             f"days#{table}", lower, upper, is_descending=is_descending, page_limit=page_limit
@@ -431,8 +436,9 @@ class DynamoDbLedger:
             difference["partition_count"] += (after.object_count > 0) - (item is not None)
             for name in _TOTALS[1:]:
                 difference[name] += getattr(after, name) - getattr(before, name)
+            difference["version"] += any(map(is_of_data, pairs))
         for day, difference in days.items():
-            added = {name: difference[name] for name in _TOTALS if difference[name]}
+            added = {name: difference[name] for name in (*_TOTALS, "version") if difference[name]}
             if added:
                 writes.append(self._calls.change((f"days#{table}", day), added=added))
         return writes

@@ -420,6 +420,14 @@ class PartitionLedger(Protocol):
         """
         ...
 
+    def data_version(self, table: str, time_range: PartitionRange | None = None) -> str:
+        """A text that changes whenever an object of the days of a range comes, goes or has other bytes, and never comes
+        back. What was read of an object does not change it.
+
+        Costs the same at any number of partitions of a day.
+        """
+        ...
+
     def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
         """The values of the newest partition at or before this one, or of the oldest at or after it; None without one.
 

@@ -10,6 +10,7 @@ object goes that may have been the extreme one; then they have to be taken from 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -197,6 +198,23 @@ def range_parts(time_range: PartitionRange | None) -> tuple[tuple[str, str] | No
         ragged = [(lower, first_day), (end_day, upper)]
         return (first_day, end_day), [(start, end) for start, end in ragged if start < end]
     return None, [(lower, upper)] if lower < upper else []
+
+
+def day_bounds(time_range: PartitionRange | None) -> tuple[str, str]:
+    """The days that a range touches, as [first, end) over `day_path`."""
+    first, last = (None, None) if time_range is None else (time_range.first, time_range.last)
+    return "" if first is None else day_path(first), END if last is None else after_all(day_path(last))
+
+
+def is_of_data(change: Change) -> bool:
+    """Whether the object itself came, went or has other bytes, and not only more is known of it."""
+    before, after = (None if known is None else replace(known, facts=None, is_late=False) for known in change)
+    return before != after
+
+
+def version_text(versions: Iterable[tuple[str, int]]) -> str:
+    """The data version of these days, each with the number of its changes."""
+    return hashlib.sha256("".join(f"{day}:{number}\n" for day, number in versions).encode()).hexdigest()
 
 
 class _Read(Protocol):

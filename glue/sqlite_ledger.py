@@ -40,14 +40,17 @@ from glue.ledger_totals import (
     Change,
     after_all,
     batch_changes,
+    day_bounds,
     day_path,
     inspected,
+    is_of_data,
     is_stale,
     partition_totals,
     range_bounds,
     range_parts,
     recorded,
     table_freshness,
+    version_text,
     widened,
 )
 from glue.ledger_totals import value_path as path_of
@@ -66,6 +69,14 @@ _OBJECT_COLUMNS = (
     "value_path, object_key, size_bytes, arrival, last_arrival, is_late, facts, sequencer, content_tag, share"
 )
 _PORTION = 5000
+_DAY_VERSIONS = """
+CREATE TABLE IF NOT EXISTS day_versions (
+    table_name TEXT NOT NULL,
+    day TEXT NOT NULL,
+    version INTEGER NOT NULL,           -- counts changes of data; a day without objects keeps its own
+    PRIMARY KEY (table_name, day)
+) WITHOUT ROWID
+"""
 
 
 @dataclass
@@ -262,6 +273,11 @@ class SqliteLedger:
         """As PartitionLedger.days."""
         return [row[0] for row in self._all("SELECT day FROM days WHERE table_name = ? ORDER BY day", (table,))]
 
+    def data_version(self, table: str, time_range: PartitionRange | None = None) -> str:
+        """As PartitionLedger.data_version."""
+        query = "SELECT day, version FROM day_versions WHERE table_name = ? AND day >= ? AND day < ? ORDER BY day"
+        return version_text((day, number) for day, number in self._all(query, (table, *day_bounds(time_range))))
+
     def neighbour(self, table: str, partition: PartitionSpec | None, *, newest: bool) -> tuple[str, ...] | None:
         """As PartitionLedger.neighbour."""
         path = None if partition is None else path_of(partition)
@@ -311,6 +327,7 @@ class SqliteLedger:
     def _make_tables(self) -> None:
         """Makes the tables; of a file of an earlier release the objects are kept, and all totals follow anew."""
         objects = make_tables(self._connection)
+        self._connection.execute(_DAY_VERSIONS)
         while portion := list(islice(objects, _PORTION)):
             by_table: dict[str, _Changes] = {}
             for table, known in portion:
@@ -426,6 +443,12 @@ class SqliteLedger:
             day["last_arrival"] = max(day["last_arrival"], 0 if last_arrival is None else milliseconds(last_arrival))
         for name, difference in days.items():
             self._write_day(changes.table, name, difference)
+        changed = {changes.days[path] for path, pairs in changes.by_partition.items() if any(map(is_of_data, pairs))}
+        self._connection.executemany(
+            "INSERT INTO day_versions VALUES (?, ?, 1)"
+            " ON CONFLICT (table_name, day) DO UPDATE SET version = version + 1",
+            [(changes.table, day) for day in sorted(changed)],
+        )
         self._offsets.follow(changes.table, batch_changes(changes.pairs(), changes.meant))
 
     def _counted_anew(self, table: str, value_path: str) -> PartitionRecord:

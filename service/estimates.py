@@ -44,6 +44,10 @@ class Ledger(Protocol):
         """The totals of each Kafka partition."""
         ...
 
+    def data_version(self, table: str, time_range: PartitionRange | None = None) -> str:
+        """A text that changes whenever the data of a range do."""
+        ...
+
     def known_objects(self, table: str, time_range: PartitionRange | None = None) -> Iterator[KnownObject]:
         """The recorded objects of a range, lazily."""
         ...

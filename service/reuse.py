@@ -34,6 +34,7 @@ from typing import Protocol
 
 import orjson
 
+from service.estimates import Ledger
 from service.executions import Ending, ExecutionStore, StoredExecution, following, leader_of
 from service.model import QueryStatus, ReuseWish, Statistics
 from service.ownership import Ownership
@@ -88,6 +89,25 @@ class UnknownDataVersions:
 
     def read_by(self, stored: StoredExecution) -> str | None:  # noqa: ARG002 - see the class
         return None
+
+
+class LedgerDataVersions:
+    """What the partition ledger knows: it is as late as the tracker that keeps it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def now(self, planned: PlannedStatement) -> str | None:
+        versions = [
+            (table.name, self._ledger.data_version(table.name, table.partition_range)) for table in planned.tables
+        ]
+        return hashlib.sha256(orjson.dumps(versions)).hexdigest()
+
+    def at_start(self, planned: PlannedStatement) -> str | None:
+        return self.now(planned)
+
+    def read_by(self, stored: StoredExecution) -> str | None:
+        return stored.data_version
 
 
 def reuse_key(planned: PlannedStatement, stored: StoredExecution) -> str | None:

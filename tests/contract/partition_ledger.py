@@ -49,6 +49,44 @@ def removal(minute: int, name: str = "a", sequencer: str | None = None) -> Objec
 class PartitionLedgerContract:
     """Facts in, totals out; twice equals once; time only moves forward."""
 
+    def test_the_data_version_changes_with_objects_and_never_comes_back(self, ledger: Any) -> None:
+        day = PartitionRange(PartitionSpec(partition(2).pairs[:1]), PartitionSpec(partition(2).pairs[:1]))
+        other_day = PartitionRange(last=partition(0))
+        minute = PartitionRange(partition(3), partition(3))
+        seen = [ledger.data_version("events", day)]
+        elsewhere = ledger.data_version("events", other_day)
+        same_size = {"content_tag": "etag:2", "sequencer": "02"}
+        steps: tuple[Any, ...] = (
+            lambda: ledger.record_objects("events", [record(2, sequencer="01")]),
+            lambda: ledger.record_objects("events", [record(2, **same_size)]),
+            lambda: ledger.record_objects("events", [record(3, "b", size_bytes=20)]),
+            lambda: ledger.record_objects("events", [record(2, **{**same_size, "sequencer": "03", "size_bytes": 11})]),
+            lambda: ledger.remove_objects("events", [removal(2), removal(3, "b")], now=NOW),
+            lambda: ledger.record_objects("events", [record(2, sequencer="04")]),
+            lambda: ledger.remove_objects("events", [removal(2)], now=NOW),
+        )
+        for step in steps:
+            for number in range(2):  # twice equals once
+                step()
+                seen.append(ledger.data_version("events", day))
+                assert (seen[-1] == seen[-2]) is (number == 1)
+                assert ledger.data_version("events", minute) == seen[-1]  # of a day, not of a minute
+        assert len(set(seen)) == 1 + len(steps)
+        assert ledger.data_version("events", other_day) == elsewhere
+        whole = ledger.data_version("events")
+        ledger.record_objects("events", [record(0)])
+        assert ledger.data_version("events", other_day) != elsewhere
+        assert ledger.data_version("events") != whole
+        assert ledger.data_version("events", day) == seen[-1]
+        assert ledger.data_version("metrics") == ledger.data_version("logs")
+
+    def test_what_is_read_of_an_object_is_no_new_data(self, ledger: Any) -> None:
+        ledger.record_objects("events", [record(2, content_tag="etag:1")])
+        version = ledger.data_version("events")
+        inspection = Inspection(partition(2), f"{partition(2)}/a", 10, "etag:1", RowFacts(5))
+        assert ledger.record_inspections("events", [inspection]) == 0
+        assert ledger.data_version("events") == version
+
     def facts(self, ledger: Any) -> tuple[Any, ...]:
         return (
             ledger.summary("events"),

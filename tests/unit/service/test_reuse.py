@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
+from glue.ledger import ObjectRecord
+from glue.partition_range import PartitionRange
+from glue.partition_spec import PartitionSpec
 from service.errors import ResultExpired
 from service.model import OPERATOR, Caller, DownloadFormat, QueryExecution, QueryRequest, QueryStatus, ReuseWish
 from service.queries import QueryService
+from service.reuse import LedgerDataVersions
 from service.scheduler import SchedulerLimits
 from service.sql.plan import PlannedTable
 from tests.fakes.aws import Malformed, MalformedRow, answer
@@ -89,6 +93,27 @@ def test_changed_data_are_asked_again(world: World, serve: Serve, versions: Fake
 
     serve(use)
     assert len(world.athena.started()) == 3
+
+
+def test_the_ledger_tells_of_changes(world: World, serve: Serve) -> None:
+    day = PartitionSpec.from_datetime(world.clock.now)
+    hour = PartitionRange(day, day)
+    world.planner.tables = (PlannedTable("events", hour), PlannedTable("metrics"))
+    world.data_versions = LedgerDataVersions(world.ledger)
+
+    def land(table: str, when: timedelta) -> None:
+        partition = PartitionSpec.from_datetime(world.clock.now - when)
+        world.ledger.record_objects(table, [ObjectRecord(partition, f"{partition}/{table}", 7, world.clock.now)])
+
+    async def use(service: QueryService) -> list[bool]:
+        reused = []
+        for change in (None, ("events", 0), None, ("events", 3), ("logs", 0), ("metrics", 3), None):
+            if change is not None:
+                land(change[0], timedelta(days=change[1]))
+            reused.append((await service.submit(ASKED, ALICE)).reused_from is not None)
+        return reused
+
+    assert serve(use) == [False, False, True, True, True, False, True]
 
 
 @pytest.mark.parametrize(
