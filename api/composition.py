@@ -45,10 +45,11 @@ from service.audit import AuditTrail, CallOrigin
 from service.budgets import Budgets
 from service.engines.failures import failure_from_text
 from service.engines.metered import MeteredEngine
-from service.errors import Blame, QueryFailed, StoreUnavailable
+from service.errors import Blame, LedgerUnavailable, QueryFailed, StoreUnavailable
 from service.events import LakeEventSink, RequestEvents
 from service.executions import ExecutionStore
 from service.keys import ApiKeys
+from service.ledger_reader import LedgerReader
 from service.model import Caller, OutputColumn, TableDescription
 from service.open_queries import QueryLimits
 from service.places import placed
@@ -211,7 +212,10 @@ class World:
 
     def _table_readings(self) -> Iterable[Reading]:
         now = utc_now()
-        tables = [(spec.reference, table_description(spec, self.ledger, now)) for spec in self.lake.tables.values()]
+        tables = []
+        with suppress(LedgerUnavailable):  # then there are no such numbers; the others are there all the same
+            ledger = LedgerReader(self.ledger)
+            tables = [(spec.reference, table_description(spec, ledger, now)) for spec in self.lake.tables.values()]
         numbers: tuple[tuple[str, str, Callable[[TableDescription], float | None]], ...] = (
             (
                 "data_hist_table_complete_until_seconds",
@@ -337,7 +341,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
     traces = tracer_provider() if settings.traces == "otlp" else None
     query_service = QueryService(
         planner=DescribingPlanner(lake.tables, lake.glue, clock, KnownTimes(lake.ledger, lake.glue)),
-        ledger=lake.ledger,
+        ledger=LedgerReader(lake.ledger),
         tables=lake.tables,
         store=shared.store,
         engine=engine,

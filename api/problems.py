@@ -247,6 +247,7 @@ PROBLEMS: Mapping[type[Exception], int] = {
     service_errors.BudgetExceeded: 429,
     service_errors.EngineUnavailable: 503,
     service_errors.StoreUnavailable: 503,
+    service_errors.LedgerUnavailable: 503,
     service_errors.NoSpaceForResult: 503,
 }
 

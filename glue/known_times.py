@@ -48,8 +48,14 @@ class KnownTimes:
         self._glue = glue_client
 
     def closed(self, spec: TableSpec, time_range: PartitionRange, now: datetime) -> list[PartitionRecord]:
-        """The partitions of a range that are CLOSED and whose times are known, of the first ones of the range."""
-        records = islice(self._ledger.partitions(spec.reference, time_range), MAXIMUM_LOOKED_AT)
+        """The partitions of a range that are CLOSED and whose times are known, of the first ones of the range. None,
+        where the ledger does not answer.
+        """
+        try:
+            records = list(islice(self._ledger.partitions(spec.reference, time_range), MAXIMUM_LOOKED_AT))
+        except (ClientError, BotoCoreError) as error:
+            _LOG.warning("the ledger did not tell what is known of partitions of %s: %s", spec.reference, error)
+            return []
         return [
             record
             for record in records

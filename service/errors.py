@@ -24,6 +24,7 @@
     + TooManyQueries                    limit, retry_after_seconds
     + EngineUnavailable                 engine, retry_after_seconds
     + StoreUnavailable                  retry_after_seconds
+    + LedgerUnavailable                 retry_after_seconds
     + NoSpaceForResult                  retry_after_seconds
     + TableUnknown                      name, suggestions                      GET /tables/{table}
     + KeyNotFound                       key_id
@@ -343,6 +344,17 @@ class StoreUnavailable(ServiceError):
     """The execution store cannot be reached or throttles; what was asked for may have been done all the same."""
 
     title = "The execution store is not available"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_seconds: float = 2.0) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class LedgerUnavailable(ServiceError):
+    """What is known of partitions cannot be read: the ledger's table cannot be reached or throttles."""
+
+    title = "The partition ledger is not available"
     retryable = True
 
     def __init__(self, detail: str, *, retry_after_seconds: float = 2.0) -> None:

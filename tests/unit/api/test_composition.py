@@ -23,6 +23,7 @@ from glue.registration import register_lake
 from glue.sweep_schedule import DataSweeper
 from service.errors import QueryFailed, StatementError, StoreUnavailable
 from service.model import OPERATOR, QueryRequest
+from tests.unit.glue.fakes import client_error
 
 
 @pytest.fixture
@@ -90,6 +91,17 @@ def test_numbers_are_told_though_the_store_is_away(world: World, monkeypatch: py
     names = {reading.name for reading in world.readings()}
     assert "data_hist_queries" not in names
     assert {"data_hist_queries_running", "data_hist_queue_depth", "data_hist_spool_bytes"} <= names
+
+
+def test_numbers_are_told_though_the_ledger_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise client_error("Query", "ThrottlingException")
+
+    assert "data_hist_table_bytes" in {reading.name for reading in world.readings()}
+    monkeypatch.setattr(world.lake.ledger, "freshness", away)
+    readings = {reading.name: reading.value for reading in world.readings()}
+    assert not readings.get("data_hist_table_bytes")
+    assert "data_hist_queries_running" in readings
 
 
 def test_an_address_that_others_reach_wants_a_key(world: World) -> None:
