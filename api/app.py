@@ -34,7 +34,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api.auth import Gate, Keys, security_map
 from api.bearer import BearerTokens
-from api.contract import load_contract
+from api.contract import VERSIONS, below, load_contract
 from api.documentation import Documentation, Pages, add_pages, swagger_ui_options
 from api.edge import Edge, Recorder, routes_of
 from api.logs import Log, json_log
@@ -95,7 +95,7 @@ def create_app(
             if close is not None:
                 await asyncio.to_thread(close)
 
-    contract = load_contract("v0")
+    contracts = {version: load_contract(version) for version in VERSIONS}
     edge = partial(
         Edge,
         log=log,
@@ -103,7 +103,7 @@ def create_app(
         has_access_log=settings.access_log,
         record=record,
         peers=TrustedPeers(settings.trusted_peers),
-        routes=routes_of(contract),
+        routes=routes_of(contracts.values()),
         tracer=tracer,
     )
     gate = Gate(
@@ -125,14 +125,21 @@ def create_app(
             partial(OperationsMiddleware, application=application),
             LifespanMiddleware,
         ],
-        swagger_ui_options=swagger_ui_options(),
         security_map=security_map(gate),
         validate_responses=validate_responses,
         # connexion would take x-ndjson for JSON
         validator_map={"response": {"application/json": JSONResponseBodyValidator}},
     )
-    app.add_api(contract)
-    add_pages(app, Pages(contract, problem_pages()))
+    # the first version holds what has no version in its path, and so stands at the root: behind the others
+    for version in reversed(VERSIONS):
+        base_path = "" if version == VERSIONS[0] else f"/{version}"
+        app.add_api(
+            below(contracts[version], base_path),
+            base_path=base_path,
+            name=version,
+            swagger_ui_options=swagger_ui_options(version, base_path),
+        )
+    add_pages(app, Pages(contracts, problem_pages()))
     return app
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import Tracer
 
 from api.budget_plan import budget_plan
+from api.contract import DATABASES
 from api.engines import DATABASE, OpenEngine, open_engine
 from api.exchange import Exchange
 from api.lake import Clock, Lake, open_lake, utc_now
@@ -43,6 +44,7 @@ from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
 from service.audit import AuditTrail, CallOrigin
 from service.budgets import Budgets
+from service.databases import ServedDatabase
 from service.engines.failures import failure_from_text
 from service.engines.metered import MeteredEngine
 from service.errors import Blame, LedgerUnavailable, QueryFailed, StoreUnavailable
@@ -281,12 +283,13 @@ class DescribingPlanner:
     glue: GlueTables
     clock: Clock
     partition_times: PartitionTimes | None = None
+    database: str = DATABASE
     _planner: Planner = field(init=False)
 
     def __post_init__(self) -> None:
         planner = Planner(
             self.tables,
-            database=DATABASE,
+            database=self.database,
             describe=self._describe,
             clock=self.clock,
             partition_times=self.partition_times,
@@ -305,7 +308,7 @@ class DescribingPlanner:
 
     def _describe(self, sql: str) -> Sequence[OutputColumn]:
         try:
-            columns = describe(sql, QueryCatalogue(self.glue, DATABASE), database=DATABASE)
+            columns = describe(sql, QueryCatalogue(self.glue, self.database), database=self.database)
         except TrinoError as error:
             raise _CannotDescribe(error, sql) from error
         return tuple(OutputColumn(column.name, str(column.type)) for column in columns)
@@ -339,10 +342,11 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         request_events.start()
         audit = AuditTrail(request_events, clock=clock)
     traces = tracer_provider() if settings.traces == "otlp" else None
+    databases = _served_databases(lake, clock)
     query_service = QueryService(
-        planner=DescribingPlanner(lake.tables, lake.glue, clock, KnownTimes(lake.ledger, lake.glue)),
+        planner=databases[DATABASE].planner,
         ledger=LedgerReader(lake.ledger),
-        tables=lake.tables,
+        tables=databases[DATABASE].tables,
         store=shared.store,
         engine=engine,
         spools=Spools(data_dir / "spool"),
@@ -357,6 +361,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         shared_spools=shared.shared_spools,
         slots=shared.slots,
         data_versions=_data_versions(lake, settings, opened),
+        further_databases={name: served for name, served in databases.items() if name != DATABASE},
         tracer=NO_TRACER if traces is None else traces.get_tracer(SERVICE),
     )
     inspection = _inspection(lake, settings)
@@ -391,6 +396,18 @@ def _data_versions(lake: Lake, settings: Settings, opened: OpenEngine) -> DataVe
         return None
     is_told_by_ledger = settings.result_reuse == "ledger" and settings.ledger != "sqlite" and not lake.is_embedded
     return LedgerDataVersions(lake.ledger) if is_told_by_ledger else opened.data_versions
+
+
+def _served_databases(lake: Lake, clock: Clock) -> Mapping[str, ServedDatabase]:
+    """The databases of the table specs, by name; those of the contract's versions are there also without a table."""
+    tables: dict[str, dict[str, TableSpec]] = {name: {} for name in (DATABASE, *DATABASES.values())}
+    for spec in lake.tables.values():
+        tables.setdefault(spec.database, {})[spec.name] = spec
+    times = KnownTimes(lake.ledger, lake.glue)
+    return {
+        name: ServedDatabase(DescribingPlanner(specs, lake.glue, clock, times, name), specs)
+        for name, specs in tables.items()
+    }
 
 
 def _range_explainer(lake: Lake, clock: Clock) -> RangeExplainer:

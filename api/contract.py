@@ -5,10 +5,15 @@ security.yaml how callers say who they are, which is part of every version) and 
 Swagger UI, code generators and tests all see the same single document, with every name under `components` kept.
 `$ref: 'schemas.yaml#/components/schemas/Page'` becomes
 `#/components/schemas/Page`.
+
+A later version says only what differs. Its paths may be path items of an earlier one (`$ref: 'v0.yaml#/paths/~1v0..'`)
+and `x-words` tells which words its texts and examples have in place of those.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -16,6 +21,11 @@ from typing import Any
 import yaml
 
 Document = dict[str, Any]
+
+VERSIONS = ("v0", "v1")
+DATABASES = {"v1": "data_hist_v1"}
+"""The database that a version serves; any other serves the default one."""
+_TOLD = frozenset({"description", "summary", "example", "examples"})
 
 
 class ContractError(ValueError):
@@ -59,10 +69,63 @@ def load_contract(version: str = "v0") -> Document:
         return {str(key): local(value) for key, value in node.items()}
 
     name = f"{version}.yaml"
-    document: Document = local({key: value for key, value in _file(name).items() if key != "components"})
+    whole = _file(name)
+    paths = {path: local(_path_item(item, fold)) for path, item in whole["paths"].items()}
+    rest: Document = local(
+        {key: value for key, value in whole.items() if key not in ("components", "paths", "x-words")}
+    )
     fold(name)
     fold("security.yaml")
-    return {**document, "components": components}
+    words = whole.get("x-words")
+    document: Document = {**rest, "paths": paths, "components": components}
+    return _reworded(document, words) if words else document
+
+
+def below(document: Document, base_path: str) -> Document:
+    """The document as it stands below a path: its own paths without it."""
+    return {**document, "paths": {path.removeprefix(base_path): item for path, item in document["paths"].items()}}
+
+
+def first_step(path: str) -> str:
+    """`v0` of /v0/data_hist/query."""
+    return path.lstrip("/").partition("/")[0]
+
+
+def _path_item(item: Document, fold: Callable[[str], None]) -> Document:
+    """A path item, that of another file where it says so; what that file's components are is folded in too."""
+    reference = item.get("$ref")
+    if reference is None:
+        return item
+    file, _, pointer = reference.partition("#/")
+    found: Any = _file(file)
+    for step in pointer.split("/"):
+        found = found[step.replace("~1", "/").replace("~0", "~")]
+    fold(file)
+    return dict(found)
+
+
+def _reworded(document: Document, words: Mapping[str, str]) -> Document:
+    """The document with other words in its texts and examples; names of its shapes stay."""
+    expression = re.compile("|".join(rf"(?<![\w]){re.escape(word)}(?![\w])" for word in words))
+
+    def texts(node: Any) -> Any:
+        if isinstance(node, str):
+            return expression.sub(lambda match: words[match[0]], node)
+        if isinstance(node, list):
+            return [texts(item) for item in node]
+        if isinstance(node, dict):
+            return {texts(key): texts(value) for key, value in node.items()}
+        return node
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        return {key: texts(value) if key in _TOLD else walk(value) for key, value in node.items()}
+
+    reworded: Document = walk(document)
+    return reworded
 
 
 def resolve(document: Document, node: Any) -> Any:

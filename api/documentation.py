@@ -5,6 +5,7 @@ All of it is made once at start and comes from the installed packages, so it wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -15,25 +16,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from api.contract import Document
+from api.contract import VERSIONS, Document
 from api.exchange import exchange_of
 from api.problems import NotFound
 from api.response_headers import page_policy
 
-SWAGGER_UI_PATH = "/v0/ui"
-CONTRACT_PATH = "/v0/openapi.json"
+SWAGGER_UI_PATHS = {version: f"/{version}/ui" for version in VERSIONS}
+CONTRACT_PATHS = {version: f"/{version}/openapi.json" for version in VERSIONS}
 
 
-def swagger_ui_options() -> SwaggerUIOptions:
-    """Swagger UI at /v0/ui/, reading the contract from CONTRACT_PATH (served by us: connexion's own would be
+def swagger_ui_options(version: str, base_path: str) -> SwaggerUIOptions:
+    """Swagger UI at /v0/ui/, reading the contract from /v0/openapi.json (served by us: connexion's own would be
     taken apart).
     """
     return SwaggerUIOptions(
-        swagger_ui_path=SWAGGER_UI_PATH,
-        spec_path=CONTRACT_PATH,
+        swagger_ui_path=SWAGGER_UI_PATHS[version].removeprefix(base_path),
+        spec_path=CONTRACT_PATHS[version].removeprefix(base_path),
         serve_spec=False,
         swagger_ui_config={
-            "url": f"..{CONTRACT_PATH.removeprefix('/v0')}",
+            "url": "../openapi.json",
             "displayRequestDuration": True,
             "tryItOutEnabled": True,
             "persistAuthorization": False,
@@ -49,11 +50,19 @@ class Documentation(SwaggerUIMiddleware):  # type: ignore[misc]  # connexion has
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(SWAGGER_UI_PATH):
-            exchange_of(scope).route = f"{SWAGGER_UI_PATH}/"
+        path = (
+            next((p for p in SWAGGER_UI_PATHS.values() if scope["path"].startswith(p)), "") if _is_http(scope) else ""
+        )
+        if path:
+            exchange_of(scope).route = f"{path}/"
             await super().__call__(scope, receive, _with_page_policy(send))
         else:
             await self.app(scope, receive, send)
+
+
+def _is_http(scope: Scope) -> bool:
+    kind: str = scope["type"]
+    return kind == "http"
 
 
 def _with_page_policy(send: Send) -> Send:
@@ -82,16 +91,16 @@ def _with_page_policy(send: Send) -> Send:
 class Pages:
     """Endpoints beside the contract."""
 
-    def __init__(self, contract: Document, problem_pages: dict[str, str]) -> None:
-        """`problem_pages` is the last part of a problem's `type` -> HTML."""
-        self._contract = orjson.dumps(contract)
+    def __init__(self, contracts: Mapping[str, Document], problem_pages: dict[str, str]) -> None:
+        """`contracts` by version; `problem_pages` is the last part of a problem's `type` -> HTML."""
+        self._contracts = {CONTRACT_PATHS[version]: orjson.dumps(contract) for version, contract in contracts.items()}
         self._landing = resources.files("api").joinpath("console/index.html").read_text(encoding="utf-8")
         self._problem_pages = problem_pages
 
     async def contract(self, request: Request) -> Response:
         """The whole contract as one JSON document."""
-        exchange_of(request.scope).route = CONTRACT_PATH
-        return Response(self._contract, headers={"cache-control": "no-cache"}, media_type="application/json")
+        path = exchange_of(request.scope).route = request.scope["path"]
+        return Response(self._contracts[path], headers={"cache-control": "no-cache"}, media_type="application/json")
 
     async def landing(self, request: Request) -> Response:
         """What this is, and the three calls to try."""
@@ -115,5 +124,6 @@ def _page(html: str) -> Response:
 def add_pages(app: Any, pages: Pages) -> None:
     """Adds the pages to a connexion application."""
     app.add_url_rule("/", "landing", pages.landing, methods=["GET"])
-    app.add_url_rule(CONTRACT_PATH, "contract", pages.contract, methods=["GET"])
+    for version, path in CONTRACT_PATHS.items():
+        app.add_url_rule(path, f"contract_{version}", pages.contract, methods=["GET"])
     app.add_url_rule("/v0/problems/{name}", "problem_type", pages.problem_type, methods=["GET"])

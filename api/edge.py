@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from api.contract import first_step
 from api.exchange import UNMATCHED, Exchange, begin_exchange
 from api.logs import Log
 from api.metrics import RequestMetrics
@@ -33,18 +34,14 @@ CLIENT_LEFT = 499  # nginx's number for it: never sent, only logged and counted
 Recorder = Callable[[Exchange, float], None]
 
 
-def routes_of(contract: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def routes_of(contracts: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     """What Edge takes as `routes`."""
     return {
         (first_step(path), operation["operationId"]): path
+        for contract in contracts
         for path, operations in contract["paths"].items()
         for operation in operations.values()
     }
-
-
-def first_step(path: str) -> str:
-    """`v0` of /v0/data_hist/query."""
-    return path.lstrip("/").partition("/")[0]
 
 
 class Edge:

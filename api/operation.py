@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import caller_of
-from api.contract import ContractError, json_schema
+from api.contract import DATABASES, ContractError, first_step, json_schema
 from api.exchange import Exchange, exchange_of
 from api.json_body import parse_json, pointer_step, read_body, refuse_nul, require_json
 from api.problems import FieldError, RequestInvalid, ServiceStopping
@@ -62,13 +62,16 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One checked request, as handlers see it."""
+    """One checked request, as handlers see it. `database` is the one that its version of the contract serves; None is
+    the default one.
+    """
 
     application: Application
     caller: Caller
     exchange: Exchange
     scope: Scope
     receive: Receive
+    database: str | None = None
 
     @property
     def origin(self) -> CallOrigin:
@@ -283,10 +286,11 @@ class CompiledOperation:
     answer.
     """
 
-    def __init__(self, operation: AbstractOperation, application: Application) -> None:
+    def __init__(self, operation: AbstractOperation, application: Application, base_path: str = "") -> None:
         self._application = application
         self._handler: Handler = operation.function
-        self._route: str = operation.path
+        self._route: str = f"{base_path}{operation.path}"
+        self._database = DATABASES.get(first_step(self._route))
         self._parameters = Parameters(operation.parameters)
         content = operation.request_body.get("content", {})
         self._body = Body(content["application/json"]["schema"]) if content else None
@@ -313,7 +317,7 @@ class CompiledOperation:
         keywords = self._parameters.read(scope)
         if self._body is not None:
             keywords["body"] = await self._body.read(scope, receive)
-        call = Call(self._application, caller, exchange, scope, receive)
+        call = Call(self._application, caller, exchange, scope, receive, self._database)
         response = await self._handler(call, **keywords)
         await response(scope, receive, send)
 
@@ -328,7 +332,7 @@ class OperationsApi(RoutedAPI):  # type: ignore[misc]  # connexion has no type h
 
     def make_operation(self, operation: AbstractOperation) -> CompiledOperation:
         """Compiles one operation; a contract and a handler that differ stop the start."""
-        return CompiledOperation(operation, self._application)
+        return CompiledOperation(operation, self._application, self.base_path)
 
 
 class OperationsMiddleware(RoutedMiddleware):  # type: ignore[misc]  # as above

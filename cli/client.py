@@ -58,6 +58,7 @@ class Client:
         *,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        version: str = "v0",
     ) -> None:
         headers = {"X-API-Key": key} if key else {}
         try:
@@ -67,6 +68,7 @@ class Client:
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise NotReachable(f"{url!r} is no address: {error}") from error
         self._url = url
+        self._calls = f"/{version}/data_hist"
         self._sleep = sleep
 
     def __enter__(self) -> Client:
@@ -78,11 +80,11 @@ class Client:
     def submit(self, query: str, **members: Any) -> dict[str, Any]:
         """Submit SQL; members of the request beside it, such as `retention_minutes` or `from`. The query execution."""
         body = {"query": query, **{name: value for name, value in members.items() if value is not None}}
-        return self._json("POST", "/v0/data_hist/query", json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+        return self._json("POST", f"{self._calls}/query", json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def status(self, query_id: str, *, wait_seconds: int = 0) -> dict[str, Any]:
         """The query execution now, or when it ended within `wait_seconds`."""
-        return self._json("GET", f"/v0/data_hist/status/{query_id}", params={"wait_seconds": wait_seconds})
+        return self._json("GET", f"{self._calls}/status/{query_id}", params={"wait_seconds": wait_seconds})
 
     def wait(
         self,
@@ -103,7 +105,7 @@ class Client:
         """The pages of a result, at least one."""
         body: dict[str, Any] = {"query_id": query_id, "results_per_page": results_per_page}
         while True:
-            page = self._json("POST", "/v0/data_hist/next", json=body)
+            page = self._json("POST", f"{self._calls}/next", json=body)
             yield page
             if not page.get("paging_token"):
                 return
@@ -112,7 +114,7 @@ class Client:
     @contextmanager
     def download(self, query_id: str, file_format: str) -> Iterator[Iterator[bytes]]:
         """The whole result in this format, in pieces. A connection that breaks on the way is NotReachable."""
-        path, params = f"/v0/data_hist/download/{query_id}", {"format": file_format}
+        path, params = f"{self._calls}/download/{query_id}", {"format": file_format}
         response = self._answer("GET", path, is_streamed=True, params=params)
         try:
             yield _pieces(response)
@@ -121,11 +123,11 @@ class Client:
 
     def cancel(self, query_id: str) -> dict[str, Any]:
         """Stop a query; its final execution."""
-        return self._json("DELETE", f"/v0/data_hist/query/{query_id}")
+        return self._json("DELETE", f"{self._calls}/query/{query_id}")
 
     def tables(self) -> list[dict[str, Any]]:
         """The tables, as GET /tables tells them."""
-        tables: list[dict[str, Any]] = self._json("GET", "/v0/data_hist/tables")["tables"]
+        tables: list[dict[str, Any]] = self._json("GET", f"{self._calls}/tables")["tables"]
         return tables
 
     def usage(self, *, by: str, from_: str | None = None, to: str | None = None) -> dict[str, Any]:

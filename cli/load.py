@@ -30,7 +30,7 @@ class FileFormat(StrEnum):
 
 
 def load(
-    table: Annotated[str, typer.Argument(help="events, metrics or logs.")],
+    table: Annotated[str, typer.Argument(help="events, metrics, logs or data_hist_v1.events.")],
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="NDJSON, JSON, CSV or Parquet; gzipped or not.")
     ],

@@ -25,6 +25,13 @@ _WATCH_SECONDS = 1
 _TABLE_ROWS = 1000
 
 
+class Version(StrEnum):
+    """A version of the contract."""
+
+    v0 = "v0"
+    v1 = "v1"
+
+
 class Format(StrEnum):
     """How the rows come."""
 
@@ -66,6 +73,9 @@ def query(
             help="Take an earlier result, of this age at most, though data changed since; 0 runs the query anyhow.",
         ),
     ] = None,
+    version: Annotated[
+        Version, typer.Option("--api", help="Version of the contract: v1 queries the tables of data_hist_v1.")
+    ] = Version.v0,
     as_json: AsJson = False,
 ) -> int:
     """Run a query and show its rows.
@@ -81,7 +91,7 @@ def query(
     if chosen is Format.parquet and out is None and sys.stdout.isatty():
         raise Failure("Parquet is not for a terminal: name a file with --out")
     try:
-        with Client(url, key_of(key)) as client:
+        with Client(url, key_of(key), version=version.value) as client:
             execution = _run(
                 client,
                 sql,

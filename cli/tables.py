@@ -85,9 +85,11 @@ def _mark(column: Mapping[str, Any]) -> str:
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:
+    from glue.table_spec import reference_of
+
     freshness = document["freshness"]
     return (
-        document["name"],
+        reference_of(document["name"], document["database"]),
         document["location"],
         f"{freshness['partition_count']:,}",
         f"{freshness['object_count']:,}",

@@ -263,6 +263,9 @@ class Loader:
 
     def _read(self, path: Path, options: LoadOptions, load_id: str, spool: PartitionSpool, report: FileReport) -> None:
         mapping = options.mapping
+        fields = self.table_spec.record
+        if fields is None:
+            raise SourceFault(f"{self.table_spec.reference} has no envelope that a row could be put in")
         arrived = self._arrived_milliseconds(load_id)
         kept = self.rejects_folder / f"{self.table_spec.reference}-{load_id[:16]}.ndjson"
         with _RejectsFile(kept, spool.folder / "rejects", report) as rejects:
@@ -283,6 +286,7 @@ class Loader:
                         customer=mapping.customer_id(row.values),
                         tags=mapping.data_tags(row.values),
                         data_text=row.text,
+                        fields=fields,
                     )
                 except (ValueError, orjson.JSONEncodeError) as error:
                     rejects.add(row.line, str(error), row.text)

@@ -22,16 +22,18 @@ import orjson
 from isal import igzip
 
 from glue.aws_clients import GlueClient, S3Client
-from glue.envelope import FIRST_CUSTOMER, OPERATOR_CUSTOMER, record_line
+from glue.envelope import FIRST_CUSTOMER, OPERATOR_CUSTOMER, RecordFields, record_line
 from glue.layout import CommitBatch
 from glue.ledger import ObjectRecord, PartitionLedger
 from glue.partition_spec import PartitionSpec
 from glue.registration import register_partitions
-from glue.table_spec import TableSpec
+from glue.table_spec import DEFAULT_DATABASE, TableSpec
 
 DAYS = 7
 SAMPLE_LOAD = "sample"
 """The name of the sample among the ledger's loads: begun once for a data directory."""
+TABLES = ("events", "metrics", "logs", "data_hist_v1.events")
+_DAYS_OF_LATER_VERSIONS = 1
 _MINUTE, _DAY = 60_000, 86_400_000
 _COARSE_MINUTES = 10
 _KAFKA_PARTITIONS = 4
@@ -105,7 +107,7 @@ class SampleLake:
         seed, end_milliseconds, days = (int(str(facts[name])) for name in ("seed", "end", "days"))
         totals = [0, 0, 0, 0]
         made_any = False
-        for name in ("events", "metrics", "logs"):
+        for name in TABLES:
             finished = self.ledger.finished_load(f"{SAMPLE_LOAD}-{name}")
             if finished is None:
                 made_any = True
@@ -115,7 +117,9 @@ class SampleLake:
         return SampleReport(not made_any, seed, end_milliseconds, *totals)
 
     def _create_table(self, spec: TableSpec, seed: int, end: int, days: int) -> Mapping[str, object]:
-        world = _World(seed, end, days)
+        if spec.record is None:
+            raise SampleFailed(f"{spec.reference} has no envelope")
+        world = _World(seed, end, days if spec.database == DEFAULT_DATABASE else min(days, _DAYS_OF_LATER_VERSIONS))
         offsets = [0] * _KAFKA_PARTITIONS
         objects: list[ObjectRecord] = []
         for number, minute in enumerate(world.minutes()):
@@ -123,7 +127,7 @@ class SampleLake:
             kafka_partition = number % _KAFKA_PARTITIONS
             partition = PartitionSpec.from_milliseconds(minute, scheme=spec.layout.scheme)
             key = spec.layout.key(spec.topic, partition, CommitBatch.single(kafka_partition, offsets[kafka_partition]))
-            body = igzip.compress(b"".join(_line(record) for record in records), 2, mtime=0)
+            body = igzip.compress(b"".join(_line(record, spec.record) for record in records), 2, mtime=0)
             self.s3_client.put_object(Bucket=spec.bucket, Key=key, Body=body)
             offsets[kafka_partition] += len(records)
             created = [record.created for record in records]
@@ -336,7 +340,7 @@ def _customer(chance: random.Random) -> int:
     return customer
 
 
-def _line(record: _Record) -> bytes:
+def _line(record: _Record, fields: RecordFields) -> bytes:
     return record_line(
         created_milliseconds=record.created,
         arrived_milliseconds=record.arrived,
@@ -344,6 +348,7 @@ def _line(record: _Record) -> bytes:
         customer=record.customer,
         tags=record.tags,
         data_text=orjson.dumps(record.payload).decode("utf-8"),
+        fields=fields,
     )
 
 

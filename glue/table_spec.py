@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from glue.envelope import RecordFields
 from glue.layout import AlternativePath, SecorLayout
 from glue.partition_spec import PartitionScheme, PartitionSpec
 from glue.raised_field import RaisedField
@@ -46,6 +47,11 @@ class InvalidTableSpec(ValueError):
     """A table's YAML that cannot be meant; says which file and what."""
 
 
+def reference_of(name: str, database: str) -> str:
+    """See TableSpec.reference."""
+    return name if database == DEFAULT_DATABASE else f"{database}.{name}"
+
+
 @dataclass(frozen=True)
 class ColumnSpec:
     """A column of the catalogue: its Hive type text and what it means."""
@@ -57,7 +63,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table as its YAML says it."""
+    """One table as its YAML says it. `record`: what its envelope calls the parts of a record; None without one."""
 
     name: str
     database: str
@@ -80,6 +86,7 @@ class TableSpec:
     retention_overrides: tuple[RetentionOverride, ...] = ()
     retention_tag: ObjectTag | None = None
     catalogue_columns: tuple[ColumnSpec, ...] = ()
+    record: RecordFields | None = None
     serde_parameters: Mapping[str, str] = field(default_factory=lambda: _OPENX_SERDE)
 
     @property
@@ -87,7 +94,7 @@ class TableSpec:
         """How commands and the ledger name this table: `events`, and `data_hist_v1.events` outside the default
         database, since two databases may have tables of one name.
         """
-        return self.name if self.database == DEFAULT_DATABASE else f"{self.database}.{self.name}"
+        return reference_of(self.name, self.database)
 
     @property
     def retention_terms(self) -> RetentionTerms:
@@ -249,6 +256,7 @@ def _from_documents(document: Mapping[str, Any], envelope: Mapping[str, Any], wr
         archive_days=terms.archive_days,
         retention_overrides=retention_overrides(merged.get("retention_overrides", ()), terms, tag),
         retention_tag=tag,
+        record=_record(merged["record"]) if "record" in merged else None,
         payload_column=merged.get("payload_column", "data"),
         raised=tuple(_raised(entry) for entry in document.get("raised", [])),
         serde_parameters={**_OPENX_SERDE, **merged.get("serde_parameters", {})},
@@ -310,6 +318,10 @@ def _raised(entry: Mapping[str, Any]) -> RaisedField:
     path = entry["path"]
     paths = (path,) if isinstance(path, str) else tuple(path)
     return RaisedField(entry["name"], entry["type"], paths, entry["description"])
+
+
+def _record(names: Mapping[str, Any]) -> RecordFields:
+    return RecordFields(**{**names, "services": tuple(names["services"])})
 
 
 def _minutes(value: object) -> int:

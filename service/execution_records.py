@@ -232,6 +232,7 @@ def _plan_inputs(text: str) -> PlanInputs:
         tuple(members["parameters"]),
         members["from_ms"],
         members["to_ms"],
+        members.get("database"),  # a record of an earlier release has none
     )
 
 

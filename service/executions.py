@@ -44,13 +44,15 @@ def leader_of(owner: str | None) -> tuple[str, bool] | None:
 class PlanInputs:
     """What a statement was planned from, beside its text: kept so that it can be planned again.
 
-    `customers` None is all of them. `parameters` are JSON values.
+    `customers` None is all of them. `parameters` are JSON values, `database` None is the
+    default one.
     """
 
     customers: tuple[int, ...] | None
     parameters: tuple[Any, ...] = ()
     from_ms: int | None = None
     to_ms: int | None = None
+    database: str | None = None
 
 
 @dataclass(frozen=True)

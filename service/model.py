@@ -70,7 +70,7 @@ class QueryRequest:
 
     `strict`: a query that had to skip malformed rows fails with `MalformedRows` where it would otherwise warn.
     `wait_seconds` (0..50): how long submit may wait for a terminal state before it answers; no part of
-    the query's identity.
+    the query's identity. `database`: whose names the SQL speaks in; None is the default one.
     """
 
     query: str
@@ -83,6 +83,7 @@ class QueryRequest:
     idempotency_key: str | None = None
     strict: bool = False
     reuse: ReuseWish = ReuseWish()
+    database: str | None = None
 
 
 class QueryStatus(StrEnum):

@@ -31,7 +31,6 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
@@ -42,6 +41,7 @@ from glue.partition_spec import PartitionSpec
 from glue.table_spec import TableSpec
 from service.budgets import Budgets, Grouping, UsageReport
 from service.changes import Changes
+from service.databases import ServedDatabase, StatementPlanner
 from service.downloads import arrow_chunks, csv_chunks, ndjson_chunks, parquet_chunks
 from service.engine import ByteStream, Engine
 from service.engine_slots import EngineSlots
@@ -62,7 +62,6 @@ from service.errors import (
     ScanLimitExceeded,
     ServiceError,
     StoreUnavailable,
-    TableUnknown,
 )
 from service.estimates import Ledger, scan_estimates
 from service.execution_records import submitted_at_microseconds
@@ -119,16 +118,6 @@ _FIRST_CREDIBLE = _EPOCH + timedelta(days=1)
 _LONGEST_LISTING = timedelta(days=2)
 
 
-class StatementPlanner(Protocol):
-    """What is needed of service.sql.plan.Planner."""
-
-    def plan(
-        self, sql: str, caller: Caller, *, time_range: TimeRange = ..., parameters: Sequence[object] = ...
-    ) -> PlannedStatement:
-        """The statement to run for this caller. Raises StatementError and its kin."""
-        ...
-
-
 class RangeExplainer(Protocol):
     """Tells why a range of a table may have no rows (glue.explain.explain_range with its clients)."""
 
@@ -176,6 +165,7 @@ class QueryService:
         settings: QueryServiceSettings | None = None,
         explain: RangeExplainer | None = None,
         tracer: Tracer = NO_TRACER,
+        further_databases: Mapping[str, ServedDatabase] | None = None,
         shared_spools: SharedSpools | None = None,
         slots: EngineSlots | None = None,
         query_limits: QueryLimits | None = None,
@@ -185,9 +175,11 @@ class QueryService:
     ) -> None:
         """Without `data_versions` no query is answered with the result of another."""
         self._settings = settings or QueryServiceSettings()
-        self._planner = planner
+        self._databases: dict[str | None, ServedDatabase] = {None: ServedDatabase(planner, tables)}
+        self._databases.update(further_databases or {})
+        # what the ledger knows of a table is found by its reference, in whichever database it is
+        self._specs = {spec.reference: spec for served in self._databases.values() for spec in served.tables.values()}
         self._ledger = ledger
-        self._tables = tables
         self._store = store
         self._engine = engine
         self._spools = spools
@@ -382,15 +374,26 @@ class QueryService:
         """What a link leads to, and who made it may have seen. Raises InvalidDownloadLink, and as next_page does."""
         return await self._in_pool(self._linked, query_id, token)
 
-    async def tables(self, caller: Caller) -> Sequence[TableDescription]:  # noqa: ARG002 - every caller sees every table
-        """Every served table with its data dictionary and freshness."""
-        return await self._in_pool(
-            lambda: [table_description(spec, self._ledger, self._clock()) for spec in self._tables.values()]
-        )
+    async def tables(
+        self,
+        caller: Caller,  # noqa: ARG002 - every caller sees every table
+        *,
+        database: str | None = None,
+    ) -> Sequence[TableDescription]:
+        """Every table of a served database with its data dictionary and freshness; None is the default one."""
+        specs = self._databases[database].tables.values()
+        return await self._in_pool(lambda: [table_description(spec, self._ledger, self._clock()) for spec in specs])
 
-    async def table(self, name: str, caller: Caller) -> TableDescription:  # noqa: ARG002 - as tables
+    async def table(
+        self,
+        name: str,
+        caller: Caller,  # noqa: ARG002 - as tables
+        *,
+        database: str | None = None,
+    ) -> TableDescription:
         """One served table. Raises TableUnknown."""
-        return await self._in_pool(table_description, self._table_spec(name), self._ledger, self._clock())
+        spec = self._databases[database].table(name)
+        return await self._in_pool(table_description, spec, self._ledger, self._clock())
 
     async def partitions(
         self,
@@ -401,12 +404,13 @@ class QueryService:
         to_ms: int | None = None,
         limit: int = 100,
         paging_token: str | None = None,
+        database: str | None = None,
     ) -> PartitionListing:
         """Partitions of a table that hold times of [from, to), newest first.
 
         Raises TableUnknown, InvalidPagingToken, InvalidRequest (limit 1..1000, a time outside the calendar).
         """
-        spec = self._table_spec(name)
+        spec = self._databases[database].table(name)
         return await self._in_pool(self._partitions, spec, caller, from_ms, to_ms, limit, paging_token)
 
     async def usage(
@@ -424,13 +428,6 @@ class QueryService:
         return await self._in_pool(
             self._budgets.report, caller, None if first is None else first.date(), last, grouping
         )
-
-    def _table_spec(self, name: str) -> TableSpec:
-        spec = self._tables.get(name.lower())
-        if spec is None:
-            suggestions = get_close_matches(name.lower(), self._tables, n=3)
-            raise TableUnknown(f"there is no table {name!r}", name=name, suggestions=suggestions)
-        return spec
 
     def _partitions(
         self,
@@ -573,7 +570,8 @@ class QueryService:
 
     def _plan(self, request: QueryRequest, caller: Caller) -> PlannedStatement:
         time_range = TimeRange(request.from_ms, request.to_ms)
-        return self._planner.plan(request.query, caller, time_range=time_range, parameters=request.parameters)
+        planner = self._databases[request.database].planner
+        return planner.plan(request.query, caller, time_range=time_range, parameters=request.parameters)
 
     def _new_execution(
         self,
@@ -593,7 +591,7 @@ class QueryService:
             retention_minutes=request.retention_minutes,
             submitted_at=self._clock(),
             statistics=_planned_statistics(estimates),
-            freshness=query_freshness(self._tables, self._ledger, planned.tables, self._clock()),
+            freshness=query_freshness(self._specs, self._ledger, planned.tables, self._clock()),
         )
         return StoredExecution(
             execution=execution,
@@ -607,6 +605,7 @@ class QueryService:
                 tuple(request.parameters),
                 request.from_ms,
                 request.to_ms,
+                request.database,
             ),
             plan_valid_until=planned.valid_until,
             is_strict=request.strict,
@@ -622,7 +621,8 @@ class QueryService:
         customers = None if inputs.customers is None else frozenset(inputs.customers)
         caller = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
         time_range = TimeRange(inputs.from_ms, inputs.to_ms)
-        planned = self._planner.plan(execution.query, caller, time_range=time_range, parameters=inputs.parameters)
+        planner = self._databases[inputs.database].planner
+        planned = planner.plan(execution.query, caller, time_range=time_range, parameters=inputs.parameters)
         estimates = scan_estimates(self._ledger, planned.tables)
         return Plan(
             planned.sql,
@@ -642,11 +642,12 @@ class QueryService:
         customers = None if inputs.customers is None else frozenset(inputs.customers)
         asked_as = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
         time_range = TimeRange(inputs.from_ms, inputs.to_ms)
-        planned = self._planner.plan(execution.query, asked_as, time_range=time_range, parameters=inputs.parameters)
+        planner = self._databases[inputs.database].planner
+        planned = planner.plan(execution.query, asked_as, time_range=time_range, parameters=inputs.parameters)
         tables = tuple(
-            self._explained(self._tables[scan.name], scan.partition_range, inputs.customers)
+            self._explained(self._specs[scan.name], scan.partition_range, inputs.customers)
             for scan in planned.tables
-            if scan.name in self._tables
+            if scan.name in self._specs
         )
         return QueryExplanation(query_id, execution.status, rows_total, tables)
 
@@ -670,7 +671,10 @@ class QueryService:
                 EmptyReason("tenant", f"this key sees rows of {spec.tenant_column} {shown or 'nobody'} only")
             )
         return TableExplanation(
-            spec.name, None if first is None else first.path(), None if last is None else last.path(), tuple(reasons)
+            spec.reference,
+            None if first is None else first.path(),
+            None if last is None else last.path(),
+            tuple(reasons),
         )
 
     def _same_query(self, earlier: StoredExecution, body_hash: str) -> QueryExecution:
@@ -1199,4 +1203,6 @@ def _body_hash(request: QueryRequest) -> str:
     ]
     if request.reuse != ReuseWish():  # hashes of bodies without it are those of earlier releases
         body.append([request.reuse.is_allowed, request.reuse.max_age_minutes])
+    if request.database is not None:
+        body.append(request.database)
     return hashlib.sha256(repr(body).encode("utf-8", "backslashreplace")).hexdigest()

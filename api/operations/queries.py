@@ -23,7 +23,7 @@ from service.model import QueryExecution, QueryRequest, QueryStatus, ReuseWish
 
 async def submit(call: Call, *, idempotency_key: str | None, body: dict[str, Any]) -> Response:
     """POST /query: accepts a query; with `wait_seconds` the answer may be its end already."""
-    request = _request(body, idempotency_key)
+    request = _request(body, idempotency_key, call.database)
     audit = call.application.audit
     try:
         execution = await call.service.submit(request, call.caller)
@@ -83,12 +83,12 @@ async def history(call: Call, *, status: str | None, limit: int, paging_token: s
 
 async def validate(call: Call, *, body: dict[str, Any]) -> Response:
     """POST /validate: what the query would read and cost; nothing runs."""
-    dry_run = await call.service.validate(_request(body, None), call.caller)
+    dry_run = await call.service.validate(_request(body, None, call.database), call.caller)
     instance, request_id = call.exchange.path, call.exchange.request_id
     return json_response(dry_run_document(dry_run, instance=instance, request_id=request_id))
 
 
-def _request(body: dict[str, Any], idempotency_key: str | None) -> QueryRequest:
+def _request(body: dict[str, Any], idempotency_key: str | None, database: str | None) -> QueryRequest:
     maximum = body.get("max_bytes_scanned")
     return QueryRequest(
         query=body["query"],
@@ -100,6 +100,7 @@ def _request(body: dict[str, Any], idempotency_key: str | None) -> QueryRequest:
         idempotency_key=idempotency_key,
         strict=body["strict"],
         reuse=_reuse(body.get("reuse", True)),
+        database=database,
     )
 
 

@@ -11,13 +11,13 @@ from api.times import milliseconds
 
 async def listing(call: Call) -> Response:
     """GET /tables: every table with its data dictionary and freshness."""
-    tables = await call.service.tables(call.caller)
+    tables = await call.service.tables(call.caller, database=call.database)
     return json_response({"tables": [table_document(table) for table in tables]})
 
 
 async def description(call: Call, *, table: str) -> Response:
     """GET /tables/{table}."""
-    return json_response(table_document(await call.service.table(table, call.caller)))
+    return json_response(table_document(await call.service.table(table, call.caller, database=call.database)))
 
 
 async def partitions(
@@ -31,5 +31,6 @@ async def partitions(
         to_ms=milliseconds(to, "to"),
         limit=limit,
         paging_token=paging_token,
+        database=call.database,
     )
     return json_response(partition_listing_document(listing))

@@ -45,7 +45,9 @@ class TimeRange:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table the statement reads, and the partitions it can read (None is all of them) but for those left out."""
+    """A table the statement reads, by its reference, and the partitions it can read (None is all of them) but for those
+    left out.
+    """
 
     name: str
     partition_range: PartitionRange | None = None
@@ -147,7 +149,7 @@ class Planner:
         )
         tenant.scope_to(tree, analysis, caller.customers, pruned.predicates, self._tables)
         tables = tuple(
-            PlannedTable(scan.spec.name, partition_range, pruned.left_out[scan])
+            PlannedTable(scan.spec.reference, partition_range, pruned.left_out[scan])
             for scan, partition_range in pruned.partition_ranges.items()
         )
         text, places = grammar.write_with_places(tree)

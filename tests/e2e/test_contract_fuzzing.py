@@ -43,6 +43,7 @@ EXAMPLES_PER_OPERATION = 60
 REFUSALS = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 431]
 config = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
 contract = schemathesis.openapi.from_dict(load_contract(), config=config)
+later_contract = schemathesis.openapi.from_dict(load_contract("v1"), config=config)
 turn = itertools.count()
 
 
@@ -65,6 +66,22 @@ def link_token(server: Server, finished_query: str) -> str:
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 def test_the_contract_is_kept(case: Any, server: Server, finished_query: str, link_token: str) -> None:
+    check(case, server, finished_query, link_token)
+
+
+@later_contract.parametrize()
+@hypothesis.settings(
+    max_examples=EXAMPLES_PER_OPERATION // 6,  # the code is v0's
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+def test_v1_is_kept(case: Any, server: Server, finished_query: str, link_token: str) -> None:
+    check(case, server, finished_query, link_token)
+
+
+def check(case: Any, server: Server, finished_query: str, link_token: str) -> None:
+    """Sends a case; the answer is what the contract says."""
     checks = list(CHECKS)
     if next(turn) % 2 == 0 and put_identifier(case, finished_query):
         checks.remove(negative_data_rejection)  # what was wrong with the case may have been its identifier

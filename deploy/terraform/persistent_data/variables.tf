@@ -38,9 +38,10 @@ variable "lake_retention" {
     archive_days   = number
   }))
   default = {
-    events  = { prefix = "secor/events/", retention_days = 365, archive_days = 2555 }
-    logs    = { prefix = "secor/logs/", retention_days = 365, archive_days = 2555 }
-    metrics = { prefix = "secor/metrics/", retention_days = 365, archive_days = 2555 }
+    events                = { prefix = "secor/events/", retention_days = 365, archive_days = 2555 }
+    logs                  = { prefix = "secor/logs/", retention_days = 365, archive_days = 2555 }
+    metrics               = { prefix = "secor/metrics/", retention_days = 365, archive_days = 2555 }
+    "data_hist_v1.events" = { prefix = "secor/events_v1/", retention_days = 365, archive_days = 2555 }
   }
 
   validation {

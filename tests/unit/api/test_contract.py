@@ -150,3 +150,26 @@ def test_examples_fit_their_schemas() -> None:
         for response in resolve(CONTRACT, operation["responses"]).values():
             for media in response.get("content", {}).values():
                 check(media)
+
+
+def test_v1_is_valid_and_whole() -> None:
+    later = load_contract("v1")
+    OpenAPIV30SpecValidator(later).validate()
+    assert not re.search(r"'\$ref': '[^#]", str(later))
+    resolve(later, later["paths"])
+
+
+def test_v1_has_the_calls_and_shapes_of_v0_under_other_words() -> None:
+    later = load_contract("v1")
+    calls = {path for path in CONTRACT["paths"] if path.startswith("/v0/data_hist/")}
+    assert {path.replace("/v1/", "/v0/") for path in later["paths"]} == calls
+    assert later["components"]["schemas"].keys() == CONTRACT["components"]["schemas"].keys()
+    for path, methods in later["paths"].items():
+        for method, operation in methods.items():
+            twin = CONTRACT["paths"][path.replace("/v1/", "/v0/")][method]
+            assert operation["operationId"] == twin["operationId"]
+            assert operation["responses"].keys() == twin["responses"].keys()
+    told = re.sub(r"[a-z]+_createdtimestamp", "", str(later))
+    for word in ("servicename", "createdtimestamp", "customerid", "resourceid", "/v0/data_hist"):
+        assert word not in told
+    assert "newest_createdtimestamp" in str(later)  # a member of an answer, and no word of SQL

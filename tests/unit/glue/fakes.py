@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from glue.table_spec import reference_of
+
 LAST_MODIFIED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
@@ -109,15 +111,16 @@ class InMemoryGlue:
         if self.call_failures:
             raise client_error("BatchCreatePartition", self.call_failures.pop(0), "not now")
         self.batch_sizes.append(len(PartitionInputList))
+        table = reference_of(TableName, DatabaseName)
         errors = []
         for entry in PartitionInputList:
             values = tuple(entry["Values"])
             code = self.failures[values].pop(0) if self.failures.get(values) else ""
-            if not code and (TableName, *values) in self.partitions:
+            if not code and (table, *values) in self.partitions:
                 code = "AlreadyExistsException"
             if code:
                 detail = {"ErrorCode": code, "ErrorMessage": f"{code} it is"}
                 errors.append({"PartitionValues": list(values), "ErrorDetail": detail})
             else:
-                self.partitions[TableName, *values] = entry
+                self.partitions[table, *values] = entry
         return {"Errors": errors}

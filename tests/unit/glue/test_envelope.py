@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import orjson
 import pytest
 
-from glue.envelope import FIELDS, check_record, epoch_milliseconds, record_line
+from glue.envelope import V0, check_record, epoch_milliseconds, record_line
 from glue.table_spec import load_table_specs
 
 
@@ -23,7 +24,7 @@ def line() -> bytes:
 def test_a_record_is_one_line_with_the_payload_as_text() -> None:
     record = json.loads(line())
     assert line().count(b"\n") == 1
-    assert tuple(record) == FIELDS == tuple(column.name for column in load_table_specs()["events"].columns)
+    assert tuple(record) == V0.names == tuple(column.name for column in load_table_specs()["events"].columns)
     assert record["data"] == '{"amount":1.10,"id":12345678901234567890123}'
     assert record["service"] == record["servicename"] == "iam-admin"
     assert check_record(record) == []
@@ -82,3 +83,19 @@ def test_the_unit_of_an_epoch_is_told_by_its_size(value: int | float | Decimal, 
 def test_no_time_is_no_time(value: float | Decimal) -> None:
     with pytest.raises(ValueError, match="not a time"):
         epoch_milliseconds(value)
+
+
+def test_the_v1_envelope_names_the_same_parts_otherwise() -> None:
+    fields = load_table_specs()["data_hist_v1.events"].record
+    assert fields is not None
+    line = record_line(
+        created_milliseconds=1, arrived_milliseconds=2, service_name="iam", customer=11000, tags={"a": "b"},
+        data_text="{}", fields=fields,
+    )  # fmt: skip
+    record = orjson.loads(line)
+    assert list(record) == [
+        "resource_id", "customer_id", "operation_id", "service_name", "created_at", "tags", "arrived_at", "data",
+    ]  # fmt: skip
+    assert check_record(record, fields) == []
+    assert "customerid is missing" in check_record(record)
+    assert check_record({**record, "customer_id": 1.5}, fields) == ["customer_id is not a whole number of 64 bits"]

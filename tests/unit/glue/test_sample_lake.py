@@ -41,25 +41,27 @@ def test_every_record_is_proper_and_lies_where_its_time_or_its_arrival_says(lake
         assert isinstance(parsed, LakeKey)
         for line in gzip.decompress(lake.s3.objects["data-hist-lake", key]).splitlines():
             record: dict[str, Any] = json.loads(line)
-            assert check_record(record) == []
-            created = datetime.fromtimestamp(record["createdtimestamp"] / 1000, UTC)
+            fields = next(spec.record for spec in SPECS.values() if spec.topic == parsed.topic)
+            assert fields is not None
+            assert check_record(record, fields) == []
+            created = datetime.fromtimestamp(record[fields.created] / 1000, UTC)
             assert parsed.partition.start() - timedelta(minutes=30) <= created < parsed.partition.end()
-            assert 0 < record["arrivaltimestamp"] - record["createdtimestamp"] <= 31 * 60_000
+            assert 0 < record[fields.arrived] - record[fields.created] <= 31 * 60_000
             assert created < NOW
             late += created < parsed.partition.start()
             errors += '"ERROR"' in record["data"]
-            customers.add(record["customerid"])
+            customers.add(record[fields.customer])
     assert late > 50
     assert errors > 50
     assert customers == {1, 11000, 11001, 11002, 11003, 11004, 11005}
 
 
 def test_the_ledger_and_the_catalogue_know_all_of_it(lake: Lake) -> None:
-    for name in ("events", "metrics", "logs"):
+    for name in ("events", "metrics", "logs", "data_hist_v1.events"):
         freshness = lake.ledger.freshness(name)
         assert freshness.newest_data_until == NOW.replace(second=0)
         assert (freshness.partition_count, freshness.missing_partition_count) == (1440, 0)
-    assert len(lake.glue.partitions) == 3 * 1440 == len(lake.s3.objects)
+    assert len(lake.glue.partitions) == 4 * 1440 == len(lake.s3.objects)
 
 
 def test_offsets_follow_each_other_in_each_kafka_partition(lake: Lake) -> None:
