@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.auth import Gate
+from service.errors import StoreUnavailable
 from service.model import Caller
 from tests.unit.api.conftest import FakeKeys
 from tests.unit.api.fake_service import FakeQueryService
@@ -186,3 +187,18 @@ def test_secrets_are_not_logged(guarded: TestClient, log_stream: Any) -> None:
     guarded.get("/v0/data_hist/queries?paging_token=token-very-secret", headers=basic("a"))
     assert b"very-secret" not in log_stream.getvalue()
     assert b'"key_id":"key-a"' in log_stream.getvalue()
+
+
+@pytest.mark.parametrize("lost", ["is_empty", "authenticate"])
+def test_keys_that_cannot_be_looked_up_let_nobody_in(
+    make_client: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    keys = FakeKeys(a=ALICE)
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("the store cannot be reached")
+
+    monkeypatch.setattr(keys, lost, away)
+    answer = make_client(keys).get("/v0/data_hist/queries", headers={"X-API-Key": "a"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "StoreUnavailable")
+    assert int(answer.headers["retry-after"]) >= 1
