@@ -32,8 +32,6 @@ COMPOSE = ROOT / "deploy" / "compose.yaml"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CLUSTER_VERSION = "1.31"  # the oldest that EKS supports; a newer one takes the same
 KUSTOMIZE_KINDS = {"Kustomization", "Component"}
-#: Resources of operators that the cluster may have; their schemas are not Kubernetes' own.
-CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}
 
 
 # --- the image ---------------------------------------------------------------------------------------------------
@@ -127,7 +125,7 @@ MANIFESTS = sorted(KUBERNETES.rglob("*.yaml"))
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(KUBERNETES)))
 def test_manifests_are_valid_by_kubernetes_schemas(path: Path) -> None:
     for document in manifests(path):
-        if document["kind"] not in KUSTOMIZE_KINDS | CUSTOM_KINDS:
+        if document["kind"] not in KUSTOMIZE_KINDS:
             kubernetes_validate.validate(document, CLUSTER_VERSION, strict=True)
 
 
