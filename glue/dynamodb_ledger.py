@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
@@ -73,7 +74,7 @@ from glue.ledger_totals import (
     version_text,
     widened,
 )
-from glue.offset_proof import batch_name
+from glue.offset_proof import BatchName, batch_name
 from glue.partition_range import PartitionRange
 from glue.partition_spec import MINUTE_SCHEME, PartitionScheme, PartitionSpec
 
@@ -84,6 +85,8 @@ _COUNTS = (
 )  # fmt: skip
 _ATTEMPTS_TO_AGREE = 60
 _LONGEST_PAUSE_SECONDS = 1.0
+_FACTS_SORTED = 5_000
+_BATCHES_SETTLED = 2_000
 _Answer = TypeVar("_Answer")
 _Fact = TypeVar("_Fact", ObjectRecord, ObjectRemoval, Inspection)
 _Decide = Callable[[_Fact, KnownObject | None, str | None], "_Decision | None"]
@@ -346,9 +349,14 @@ class DynamoDbLedger:
     def _apply(self, table: str, facts: Iterable[_Fact], decide: _Decide[_Fact]) -> int:
         """Brings facts into the ledger, a transaction at a time; how many were refused."""
         refused_count = 0
+        unsettled: set[BatchName] = set()
         for portion in _portions(table, facts):
             refused_count += self._agree(partial(self._apply_portion, table, portion, decide))
-            self._offsets.settle(table, {name for fact in portion if (name := batch_name(fact.key)) is not None})
+            unsettled |= {name for fact in portion if (name := batch_name(fact.key)) is not None}
+            if len(unsettled) >= _BATCHES_SETTLED:
+                self._offsets.settle(table, unsettled)
+                unsettled = set()
+        self._offsets.settle(table, unsettled)
         return refused_count
 
     def _apply_portion(self, table: str, portion: Sequence[_Fact], decide: _Decide[_Fact]) -> int:
@@ -472,10 +480,12 @@ class DynamoDbLedger:
 
 
 def _portions(table: str, facts: Iterable[_Fact]) -> Iterator[list[_Fact]]:
-    """Facts in their order, as many at a time as fit into one transaction whatever becomes of them."""
+    """Facts by partition, those of one object in their order, as many at a time as fit into one transaction whatever
+    becomes of them.
+    """
     portion: list[_Fact] = []
     items: set[Any] = set()
-    for fact in facts:
+    for fact in _by_partition(facts):
         own = {_object_key(table, fact.partition, fact.key), _partition_key(table, fact.partition)}
         own.add((f"days#{table}", day_path(fact.partition)))
         name = batch_name(fact.key)
@@ -488,6 +498,13 @@ def _portions(table: str, facts: Iterable[_Fact]) -> Iterator[list[_Fact]]:
         items |= own
     if portion:
         yield portion
+
+
+def _by_partition(facts: Iterable[_Fact]) -> Iterator[_Fact]:
+    """A stretch of facts at a time, sorted by partition: neighbours share their totals' items."""
+    waiting = iter(facts)
+    while stretch := list(islice(waiting, _FACTS_SORTED)):
+        yield from sorted(stretch, key=lambda fact: value_path(fact.partition))
 
 
 def _object_key(table: str, partition: PartitionSpec, key: str) -> ItemKey:

@@ -11,19 +11,22 @@ then itself: each on what was read after its own `version`, and written only whe
 changes a batch settles it afterwards, so that the last one to do so has seen all others. Where a writer was killed in
 between, the mark makes the same facts, when they come again, settle what they find recorded.
 
-What it costs beyond the object's transaction: a few look-ups and two small transactions for each batch.
+What it costs beyond the objects' transaction: three look-ups and one transaction for up to 24 batches of a Kafka
+partition, with two or three items for each batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby, islice, takewhile
 from typing import Any
 
-from glue.dynamodb_calls import DynamoDbCalls, ItemKey
+from glue.dynamodb_calls import ITEMS_PER_TRANSACTION, DynamoDbCalls, ItemKey
 from glue.dynamodb_values import Item
 from glue.ledger import OffsetFault, OffsetSeries
-from glue.offset_proof import Batch, BatchName
+from glue.offset_proof import Batch, BatchName, JudgedBatch, judged
 
 _COUNTS = ("object_count", "unread_object_count", "message_count", "taken_count")
 _SERIES_COUNTS = (
@@ -31,6 +34,8 @@ _SERIES_COUNTS = (
 )  # fmt: skip
 _OFFSET_DIGITS, _NUMBER_DIGITS = 20, 10
 _LOOKED_AT = 4  # batches of which nothing is left may stand between two others for a moment
+_BATCHES_PER_STRETCH = 24  # each, the one before it, and their faults fit into one transaction
+_LOOKED_AT_MOST = 500
 
 
 class DynamoDbOffsets:
@@ -60,9 +65,12 @@ class DynamoDbOffsets:
     def settle(self, table: str, names: Iterable[BatchName]) -> None:
         """Judges these batches where their counts have changed since they were judged, and the ones before them."""
         wanted = {batch_key(table, name): name for name in names}
-        for key, item in sorted(self._calls.get_many(wanted).items()):
-            if item.get("is_unsettled"):
-                self._settle(table, wanted[key])
+        unsettled = sorted(
+            wanted[key] for key, item in self._calls.get_many(wanted).items() if item.get("is_unsettled")
+        )
+        for _, members in groupby(unsettled, key=lambda name: name[:2]):
+            while stretch := list(islice(members, _BATCHES_PER_STRETCH)):
+                self._settle(table, stretch)
 
     def series(self, table: str, *, with_ends: bool) -> list[OffsetSeries]:
         """As PartitionLedger.offset_series."""
@@ -85,94 +93,109 @@ class DynamoDbOffsets:
             found.append(OffsetFault(generation, kafka_partition, offset, item["next_offset"], item["message_count"]))
         return found
 
-    def _settle(self, table: str, name: BatchName) -> None:
-        following: BatchName | None = name
+    def _settle(self, table: str, names: Sequence[BatchName]) -> None:
+        following: BatchName | None = self._agree(partial(self._settle_once, table, names))
         while following is not None:
-            following = self._agree(partial(self._settle_once, table, following))
+            following = self._agree(partial(self._settle_once, table, [following]))
 
-    def _settle_once(self, table: str, name: BatchName) -> BatchName | None:
-        """Settles one batch; the next one when that has to be looked at too, as it is the first one now."""
-        before = self._before(table, name)
-        if before is not None:
-            self._judge(table, before, self._calls.get(batch_key(table, before)))
-        item = self._calls.get(batch_key(table, name))
-        if item is None:
-            return None
-        batch = _batch(item)
-        if batch.is_gone or (batch.object_count == 0 and before is None):
-            following = self._after(table, name)
-            self._forget(table, name, item)
-            return None if batch.is_gone else following
-        self._judge(table, name, item, settles=True)
-        return None
-
-    def _judge(self, table: str, name: BatchName, item: Item | None, *, settles: bool = False) -> None:
-        """Writes the verdict on a batch that was read as this item. Also where it is the same: the new version tells
-        whoever judges it at the same time that a batch has come or gone behind it.
+    def _settle_once(self, table: str, names: Sequence[BatchName]) -> BatchName | None:
+        """Settles some batches of one Kafka partition, in order. Answers the one that follows when it has to be looked
+        at too: it is the first one now, and nothing is left of it.
         """
-        if item is None:
-            return
-        following = self._after(table, name)
-        batch = _batch(item)
-        verdict = batch.verdict(name.offset, None if following is None else following.offset)
-        known = item.get("missing_count", 0), item.get("surplus_count", 0)
-        is_counted = "is_counted" in item
-        values = {"missing_count": verdict[0], "surplus_count": verdict[1], "is_counted": True}
-        removed = ["is_unsettled"] if settles and "is_unsettled" in item else []
-        version = item["version"]
-        writes = [
-            self._calls.change(
-                batch_key(table, name), added={"version": 1}, values=values, removed=removed, version=version
-            )
-        ]
-        if verdict != (0, 0) and following is not None:
-            fault = {"next_offset": following.offset, "message_count": batch.message_count}
-            writes.append(self._calls.replace(_fault_key(table, name), fault))
-        elif known != (0, 0):
-            writes.append(self._calls.delete(_fault_key(table, name)))
-        writes += self._series_writes(table, name, int(not is_counted), known, verdict)
+        # each batch is read before the one that follows it: whoever comes between them later settles it again
+        before = self._next(table, names[0], "", _offset_text(names[0].offset), is_descending=True)
+        items = {} if before is None else {int(before["item"]): before}
+        inside = self._calls.query(
+            batch_key(table, names[0])[0], _offset_text(names[0].offset), _offset_text(names[-1].offset + 1)
+        )
+        for number, item in enumerate(inside):
+            if number >= _LOOKED_AT_MOST and len(names) > 1:
+                self._settle_halves(table, names)
+                return None
+            items[int(item["item"])] = item
+        after = self._next(table, names[0], _offset_text(names[-1].offset + 1), "~")
+        batches = {offset: _batch(item) for offset, item in items.items()}
+        trimmed = _trimmed(batches) if before is None else []
+        for offset in trimmed:
+            batches[offset] = Batch()
+        following = None if after is None else int(after["item"])
+        if after is not None:
+            batches[int(after["item"])] = _batch(after)
+        verdicts = judged(batches, names[-1].offset)
+        writes = self._verdict_writes(table, names, items, verdicts, following)
+        if len(writes) > ITEMS_PER_TRANSACTION and len(names) > 1:
+            self._settle_halves(table, names)
+            return None
         self._calls.write(writes)
+        is_all_trimmed = len(trimmed) > 0 and not verdicts
+        return names[0]._replace(offset=following) if is_all_trimmed and following is not None else None
 
-    def _forget(self, table: str, name: BatchName, item: Item) -> None:
-        """Deletes a batch of which nothing is left, read as this item."""
-        known = item.get("missing_count", 0), item.get("surplus_count", 0)
-        writes = [self._calls.delete_version(batch_key(table, name), item["version"])]
-        if known != (0, 0):
-            writes.append(self._calls.delete(_fault_key(table, name)))
-        writes += self._series_writes(table, name, -int("is_counted" in item), known, (0, 0))
-        self._calls.write(writes)
+    def _settle_halves(self, table: str, names: Sequence[BatchName]) -> None:
+        """Where too much lies between batches for one transaction."""
+        middle = len(names) // 2
+        self._settle(table, names[:middle])
+        self._settle(table, names[middle:])
 
-    def _series_writes(
-        self, table: str, name: BatchName, batches: int, known: tuple[int, int], verdict: tuple[int, int]
+    def _verdict_writes(
+        self,
+        table: str,
+        names: Sequence[BatchName],
+        items: Mapping[int, Item],
+        verdicts: Mapping[int, JudgedBatch],
+        following: int | None,
     ) -> list[dict[str, Any]]:
-        counts = {
-            "batch_count": batches,
-            "missing_count": verdict[0] - known[0],
-            "surplus_count": verdict[1] - known[1],
-            "fault_count": (verdict != (0, 0)) - (known != (0, 0)),
-        }
-        added = _added(counts)
-        return [self._calls.change(series_key(table, name), added=added)] if added else []
+        """The verdicts on batches, each where it is still what it was read as. Those of the batches to be settled and
+        of the ones before them also where they are the same: the new version tells whoever judges them at the same
+        time that a batch has come or gone behind them. Batches of which nothing is left are deleted.
+        """
+        settled = {name.offset for name in names}
+        changed = settled | (items.keys() - verdicts.keys())
+        order = [*verdicts, *([] if following is None else [following])]
+        ends = dict(zip(verdicts, order[1:], strict=False))
+        touched = settled | {max((o for o in verdicts if o < offset), default=-1) for offset in changed}
+        writes: list[dict[str, Any]] = []
+        totals = Counter[str]()
+        for offset, item in items.items():
+            name = names[0]._replace(offset=offset)
+            known = item.get("missing_count", 0), item.get("surplus_count", 0)
+            entry = verdicts.get(offset)
+            verdict = (0, 0) if entry is None else (entry.missing_count, entry.surplus_count)
+            if entry is None:
+                writes.append(self._calls.delete_version(batch_key(table, name), item["version"]))
+                totals["batch_count"] -= "is_counted" in item
+            elif offset in touched or verdict != known or "is_counted" not in item:
+                values = {"missing_count": verdict[0], "surplus_count": verdict[1], "is_counted": True}
+                removed = ["is_unsettled"] if offset in settled and "is_unsettled" in item else []
+                key, version = batch_key(table, name), item["version"]
+                writes.append(
+                    self._calls.change(key, added={"version": 1}, values=values, removed=removed, version=version)
+                )
+                totals["batch_count"] += "is_counted" not in item
+            else:
+                continue
+            if verdict != (0, 0) and entry is not None:
+                fault = {"next_offset": ends[offset], "message_count": entry.batch.message_count}
+                writes.append(self._calls.replace(_fault_key(table, name), fault))
+            elif known != (0, 0):
+                writes.append(self._calls.delete(_fault_key(table, name)))
+            totals["missing_count"] += verdict[0] - known[0]
+            totals["surplus_count"] += verdict[1] - known[1]
+            totals["fault_count"] += (verdict != (0, 0)) - (known != (0, 0))
+        if added := _added(totals):
+            writes.append(self._calls.change(series_key(table, names[0]), added=added))
+        return writes
 
-    def _before(self, table: str, name: BatchName) -> BatchName | None:
-        return self._next(table, name, "", _offset_text(name.offset), is_descending=True)
-
-    def _after(self, table: str, name: BatchName) -> BatchName | None:
-        return self._next(table, name, _offset_text(name.offset + 1), "~")
-
-    def _next(
-        self, table: str, name: BatchName, lower: str, upper: str, *, is_descending: bool = False
-    ) -> BatchName | None:
+    def _next(self, table: str, name: BatchName, lower: str, upper: str, *, is_descending: bool = False) -> Item | None:
+        """The first batch of a stretch of which something is left."""
         collection = batch_key(table, name)[0]
         items = self._calls.query(collection, lower, upper, is_descending=is_descending, page_limit=_LOOKED_AT)
-        found = next((item for item in items if not _batch(item).is_gone), None)
-        return None if found is None else name._replace(offset=int(found["item"]))
+        return next((item for item in items if not _batch(item).is_gone), None)
 
     def _ends(self, table: str, generation: int, kafka_partition: int) -> tuple[int | None, int | None]:
         """Where the first and the last batch of a Kafka partition begin."""
         name = BatchName(generation, kafka_partition, 0)
         first, last = (self._next(table, name, "", "~", is_descending=is_last) for is_last in (False, True))
-        return first and first.offset, last and last.offset
+        return None if first is None else int(first["item"]), None if last is None else int(last["item"])
 
 
 def batch_key(table: str, name: BatchName) -> ItemKey:
@@ -191,6 +214,11 @@ def _fault_key(table: str, name: BatchName) -> ItemKey:
 
 def _offset_text(offset: int) -> str:
     return f"{offset:0{_OFFSET_DIGITS}d}"
+
+
+def _trimmed(batches: Mapping[int, Batch]) -> list[int]:
+    """The offsets at the beginning of which nothing is left but the memory that something was taken."""
+    return list(takewhile(lambda offset: batches[offset].object_count == 0, sorted(batches)))
 
 
 def _batch(item: Item) -> Batch:

@@ -93,7 +93,7 @@ class JudgedBatch:
     surplus_count: int = 0
 
 
-def judged(known: Mapping[int, JudgedBatch], differences: Mapping[int, Batch]) -> dict[int, JudgedBatch]:
+def changed_by(known: Mapping[int, JudgedBatch], differences: Mapping[int, Batch]) -> dict[int, JudgedBatch]:
     """A stretch of one Kafka partition after these differences, by offset; what is gone is left out.
 
     `known` is what was known of it: the batches at these offsets and between them, the one before and the one after.
@@ -101,15 +101,24 @@ def judged(known: Mapping[int, JudgedBatch], differences: Mapping[int, Batch]) -
     batches = {offset: entry.batch for offset, entry in known.items()}
     for offset, difference in differences.items():
         batches[offset] = batches.get(offset, Batch()).plus(difference)
+    after = judged(batches, max(differences))
+    return {
+        offset: after.get(offset, known.get(offset, JudgedBatch(batches[offset])))
+        for offset in sorted(batches)
+        if not batches[offset].is_gone
+    }
+
+
+def judged(batches: Mapping[int, Batch], last: int) -> dict[int, JudgedBatch]:
+    """The verdicts on the batches of a stretch up to the offset `last`, by offset; what is gone is left out. `batches`
+    also has the one that follows, if there is one.
+    """
     left = sorted(offset for offset, batch in batches.items() if not batch.is_gone)
-    last = max(differences)
-    result: dict[int, JudgedBatch] = {}
-    for offset, following in zip_longest(left, left[1:]):
-        if offset > last:
-            result[offset] = known[offset]
-        else:
-            result[offset] = JudgedBatch(batches[offset], *batches[offset].verdict(offset, following))
-    return result
+    return {
+        offset: JudgedBatch(batches[offset], *batches[offset].verdict(offset, following))
+        for offset, following in zip_longest(left, left[1:])
+        if offset <= last
+    }
 
 
 def batch_name(key: str) -> BatchName | None:

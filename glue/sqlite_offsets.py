@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glue.ledger import OffsetFault, OffsetSeries
-from glue.offset_proof import Batch, BatchName, JudgedBatch, judged
+from glue.offset_proof import Batch, BatchName, JudgedBatch, changed_by
 
 _Series = tuple[str, int, int]  # table, generation, Kafka partition
 _SERIES_COLUMNS = "table_name, generation, kafka_partition"
@@ -51,7 +51,7 @@ class SqliteOffsets:
             totals = self._follow_stretch(series, {o: d for o, d in differences.items() if o < middle})
             totals.update(self._follow_stretch(series, {o: d for o, d in differences.items() if o >= middle}))
             return totals
-        after = judged(known, differences)
+        after = changed_by(known, differences)
         self._connection.executemany(
             f"DELETE FROM batches WHERE {_ONE_SERIES} AND first_offset = ?",  # noqa: S608  a constant
             [(*series, offset) for offset in known.keys() - after.keys()],
