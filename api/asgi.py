@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from api.aws_region import respect_aws_region
 from api.composition import World
 from api.logs import Log, json_log
 from api.server import application_of, open_world
@@ -29,6 +30,7 @@ def application() -> Any:
 
     Raises SettingsError while no key exists, and for trusted peers under a worker that would let others pass for them.
     """
+    respect_aws_region()
     settings = replace(Settings.from_environment(), host=ANY_ADDRESS)
     if settings.trusted_peers and not Worker.is_serving:
         raise SettingsError(

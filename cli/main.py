@@ -14,6 +14,7 @@ from typing import Any
 import typer
 import typer.main
 
+from api.aws_region import respect_aws_region
 from cli import backup, crawler, keys, partitions, retention, store, tables, tables_plan
 from cli.aws import aws
 from cli.exit_codes import ExitCode
@@ -57,6 +58,7 @@ _UsageFault: Any = next(base for base in typer.BadParameter.__mro__ if base.__na
 
 def main() -> None:
     """The entry point `data-hist`."""
+    respect_aws_region()
     sys.exit(run(sys.argv[1:]))
 
 
