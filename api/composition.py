@@ -39,6 +39,7 @@ from glue.inspection_queue import InspectionQueue
 from glue.known_times import KnownTimes
 from glue.ledger import PartitionLedger
 from glue.retention_sweep import SweepReport, sweep
+from glue.success_markers import MarkingThread, SuccessMarkers
 from glue.sweep_schedule import DataSweeper
 from glue.table_spec import TableSpec
 from glue.tracker import PartitionTracker, TrackingReport
@@ -88,6 +89,7 @@ class World:
     audit: AuditTrail | None
     watch: FolderWatch | None
     inspection: InspectionQueue | None
+    marking: MarkingThread | None
     data_sweeper: DataSweeper | None
     traces: TracerProvider | None
     settings: Settings
@@ -118,6 +120,8 @@ class World:
             self.watch.close()
         if self.inspection is not None:
             self.inspection.close()
+        if self.marking is not None:
+            self.marking.close()
         if self.data_sweeper is not None:
             self.data_sweeper.close()
         if self.request_events is not None:
@@ -384,6 +388,7 @@ def _world(lock: DirectoryLock, data_dir: Path, settings: Settings, clock: Clock
         audit,
         watch,
         inspection,
+        _marking(lake, settings, clock),
         data_sweeper,
         traces,
         settings,
@@ -433,6 +438,14 @@ def _inspection(lake: Lake, settings: Settings) -> InspectionQueue | None:
     queue = InspectionQueue(inspector, lake.ledger, lake.tables.values())
     queue.start()
     return queue
+
+
+def _marking(lake: Lake, settings: Settings, clock: Clock) -> MarkingThread | None:
+    if not lake.is_embedded or not settings.mark_complete:
+        return None
+    marking = MarkingThread(SuccessMarkers(lake.s3, lake.ledger), lake.tables.values(), clock=clock)
+    marking.start()
+    return marking
 
 
 def _lake_watch(lake: Lake, settings: Settings, clock: Clock, inspection: InspectionQueue | None) -> FolderWatch:

@@ -419,6 +419,15 @@ class Settings:
         default=268_435_456,
         metadata=_about(_whole_number(0, 2**53 - 1), "of larger objects only the beginning is read"),
     )
+    mark_complete: bool = field(
+        default=False,
+        metadata=_about(
+            _switch,
+            "write `_SUCCESS` into the folders of the lake's partitions and days that are complete, every minute, as"
+            " Secor does (embedded; on AWS the worker does it)",
+            shown="off",
+        ),
+    )
     data_retention: str = field(
         default="off",
         metadata=_about(

@@ -180,6 +180,36 @@ def late(
     return int(ExitCode.OK)
 
 
+@app.command("mark-complete")
+def mark_complete(
+    table: Annotated[str, typer.Argument(help="The table's name.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    from_text: From = None,
+    to_text: To = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write an empty _SUCCESS into the folders of partitions and days that are CLOSED, as Secor does."""
+    from cli.lake import now, open_lake
+    from glue.success_markers import SuccessMarkers
+
+    with open_lake(data_dir) as lake:
+        spec = lake.table(table)
+        report = SuccessMarkers(lake.s3, lake.ledger).mark(spec, partition_range(spec, from_text, to_text), now())
+    exit_code = ExitCode.PARTLY if report.failed else ExitCode.OK
+    for key, reason in report.failed:
+        say(f"failed: s3://{spec.bucket}/{key}: {reason}")
+    counts = report.counts()
+    if as_json:
+        members = {f"{name}_count": count for name, count in counts.items()}
+        write_json({"table": spec.reference, **members, "exit_code": int(exit_code)})
+        return int(exit_code)
+    write_table(
+        [("markers", False), ("count", True)], [(name, f"{count:,}") for name, count in counts.items() if count]
+    )
+    say(f"{counted(counts['written'], 'marker')} written, {counts['kept']:,} were there")
+    return int(exit_code)
+
+
 @app.command()
 def inspect(
     table: Annotated[str, typer.Argument(help="The table's name.")],

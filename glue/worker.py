@@ -3,27 +3,32 @@
     receive (10 a call, several calls a batch) -> handle_batch -> delete what is finished
 
 `python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]` runs until SIGTERM; `DATA_HIST_LAKE_BUCKET`,
-`DATA_HIST_LEDGER_TABLE` and `DATA_HIST_INSPECT` are read as the Lambda function reads them. A message that failed is
-left alone: it comes again after the queue's visibility timeout, which should be longer than a batch takes (a minute is
-plenty). Being killed anywhere loses nothing: what was not deleted comes again, and doing it twice equals doing it once.
-Any number of workers may read one queue.
+`DATA_HIST_LEDGER_TABLE` and `DATA_HIST_INSPECT` are read as the Lambda function reads them. With
+`DATA_HIST_MARK_COMPLETE=on` it also writes `_SUCCESS` into complete folders (`glue.success_markers`). A message that
+failed is left alone: it comes again after the queue's visibility timeout, which should be longer than a batch takes (a
+minute is plenty). Being killed anywhere loses nothing: what was not deleted comes again, and doing it twice equals
+doing it once. Any number of workers may read one queue.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from glue.dynamodb_ledger import DynamoDbLedger
 from glue.lambda_handler import inspection_of_environment, ledger_of_environment, log_inspection, log_outcome
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
-from glue.tracker import PartitionTracker
+from glue.success_markers import MarkingThread, SuccessMarkers
+from glue.table_spec import TableSpec, load_table_specs
+from glue.tracker import ObjectLedger, PartitionTracker
 
 MESSAGES_PER_CALL = 10  # the most SQS gives and deletes at a time
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -121,11 +126,7 @@ class QueueWorker:
 
 def main(arguments: list[str]) -> int:
     """Composition root of `python -m glue.worker`."""
-    import os
-
     import boto3
-
-    from glue.table_spec import load_table_specs
 
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python -m glue.worker QUEUE_URL [DEAD_LETTER_QUEUE_URL]\n")
@@ -151,10 +152,25 @@ def main(arguments: list[str]) -> int:
         dead_letters,
         after_batch=None if inspection is None else lambda: log_inspection(inspection.run(worker.is_running)),
     )
+    marking = marking_of_environment(client, ledger, specs.values())
+    if marking is not None:
+        marking.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: worker.stop())
     worker.run()
+    if marking is not None:
+        marking.close()
     return 0
+
+
+def marking_of_environment(
+    client: Callable[[str], Any], ledger: ObjectLedger, specs: Iterable[TableSpec]
+) -> MarkingThread | None:
+    """The thread that writes `_SUCCESS`, where DATA_HIST_MARK_COMPLETE is on and there is a ledger."""
+    is_wanted = os.environ.get("DATA_HIST_MARK_COMPLETE", "").strip().lower() in ("on", "true", "yes", "1")
+    if not is_wanted or not isinstance(ledger, DynamoDbLedger):
+        return None
+    return MarkingThread(SuccessMarkers(client("s3"), ledger), specs, clock=lambda: datetime.now(UTC))
 
 
 if __name__ == "__main__":
