@@ -59,11 +59,12 @@ def open_lake(
     """The lake of a data directory, or of the AWS account.
 
     Embedded: buckets, databases and tables are there afterwards. In an account Terraform and `data-hist tables apply`
-    make them. Raises OSError for a directory that cannot be used.
+    make them. Raises OSError for a directory that cannot be used,
+    InvalidTableSpec.
     """
     settings = settings or Settings()
     data_dir.mkdir(parents=True, exist_ok=True)
-    tables = load_table_specs(bucket=settings.lake_bucket)
+    tables = load_table_specs(settings.tables_dir, bucket=settings.lake_bucket)
     if settings.engine != "embedded":
         import boto3  # a laptop does not pay for it
 
@@ -78,7 +79,7 @@ def open_lake(
     s3 = S3(data_dir / "s3", clock=clock)
     glue = Glue(data_dir / "catalogue.sqlite", clock=clock, crawl=partial(run_crawler, s3, clock))
     results_bucket = settings.output_location.removeprefix("s3://").partition("/")[0]
-    ensure_buckets(s3, sorted({settings.lake_bucket, results_bucket}))
+    ensure_buckets(s3, sorted({settings.lake_bucket, results_bucket, *(spec.bucket for spec in tables.values())}))
     if is_bootstrapped:
         _log_left(ensure_catalogue(glue, tables.values()))
     return Lake(data_dir=data_dir, s3=s3, glue=glue, ledger=_ledger(data_dir, settings, clock), tables=tables)

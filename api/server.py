@@ -25,6 +25,7 @@ from api.http_protocol import BoundedProtocol
 from api.logs import Log, json_log, route_library_logs
 from api.settings import Settings, SettingsError, unknown_settings
 from embedded.directory_lock import DirectoryInUse
+from glue.table_spec import InvalidTableSpec
 
 KEEP_ALIVE_SECONDS = 75
 
@@ -54,7 +55,7 @@ def open_world(settings: Settings, log: Log, *, patience_seconds: float = 0) -> 
     budget_plan(settings)
     try:
         world = build_world(settings.data_dir, settings, patience_seconds=patience_seconds)
-    except DirectoryInUse as error:
+    except (DirectoryInUse, InvalidTableSpec) as error:
         raise SettingsError(str(error)) from error
     try:
         require_safe_address(settings, world)

@@ -285,6 +285,15 @@ class Settings:
             _word(r"[a-zA-Z0-9_.-]{3,255}", "the name of a DynamoDB table"), "the ledger's table (`dynamodb`)"
         ),
     )
+    tables_dir: Path | None = field(
+        default=None,
+        metadata=_about(
+            _path,
+            "folder of table specs of one's own, added to the shipped ones and in place of those of the same name"
+            " ([tables.md](tables.md))",
+            shown="",
+        ),
+    )
     output_location: str = field(
         default="s3://data-hist-results/",
         metadata=_about(_s3_location, "where the engine writes result objects; nobody else should read there"),

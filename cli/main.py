@@ -25,6 +25,7 @@ from cli.projection import projection
 from cli.query import query
 from cli.sample import sample
 from cli.serve import serve
+from cli.tables_check import check
 from cli.usage import usage
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ app.command()(usage)
 app.command()(load)
 app.command()(sample)
 app.command()(aws)
-for command in (tables_plan.plan, tables_plan.diff, tables_plan.apply, projection):
+for command in (tables_plan.plan, tables_plan.diff, tables_plan.apply, check, projection):
     tables.app.command()(command)
 app.add_typer(tables.app, name="tables")
 app.add_typer(partitions.app, name="partitions")

@@ -4,7 +4,9 @@
       -> {"batchItemFailures": [{"itemIdentifier": messageId}]}
 
 The event source mapping must have FunctionResponseTypes=ReportBatchItemFailures (AWS Lambda guide, SQS partial batch
-response). Settings are environment variables: `DATA_HIST_LAKE_BUCKET` (the tables' bucket; without it the specs' own),
+response). Settings are environment variables: `DATA_HIST_LAKE_BUCKET` (the bucket of
+tables whose specs name none), `DATA_HIST_TABLES_DIR` (a folder of table specs in the function's package, beside the
+shipped ones),
 `DATA_HIST_LEDGER_TABLE` (the DynamoDB table of the partition ledger; without it none is kept),
 `DATA_HIST_INSPECT` (`full` or `sample`: objects are read for their rows and times once they are registered, as far as
 the function's time goes; without it they are not), `DATA_HIST_INSPECT_MAX_BYTES` (of larger ones, by default than 16
@@ -26,7 +28,7 @@ from typing import Any, Protocol, get_args
 from glue.dynamodb_ledger import DynamoDbLedger
 from glue.inspection import InspectionMode, InspectionReport, Inspector, RecordedInspection
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
-from glue.table_spec import load_table_specs
+from glue.table_spec import table_specs_of_environment
 from glue.tracker import NoLedger, ObjectLedger, PartitionTracker
 
 _DEFAULT_MAXIMUM_BYTES = 16 * 1024 * 1024
@@ -134,7 +136,7 @@ def _from_environment() -> tuple[PartitionTracker, DeadLetters | None, RecordedI
     import boto3
 
     client: Any = boto3.client  # mypy knows the methods of AWS more narrowly than our ports ask for
-    specs = load_table_specs(bucket=os.environ.get("DATA_HIST_LAKE_BUCKET") or None)
+    specs = table_specs_of_environment()
     ledger = ledger_of_environment(client)
     inspection = inspection_of_environment(client, ledger)
     tracker = PartitionTracker(

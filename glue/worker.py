@@ -27,7 +27,7 @@ from glue.dynamodb_ledger import DynamoDbLedger
 from glue.lambda_handler import inspection_of_environment, ledger_of_environment, log_inspection, log_outcome
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
 from glue.success_markers import MarkingThread, SuccessMarkers
-from glue.table_spec import TableSpec, load_table_specs
+from glue.table_spec import TableSpec, table_specs_of_environment
 from glue.tracker import ObjectLedger, PartitionTracker
 
 MESSAGES_PER_CALL = 10  # the most SQS gives and deletes at a time
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
         return 2
     client: Any = boto3.client  # mypy knows the methods of AWS more narrowly than our ports ask for
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    specs = load_table_specs(bucket=os.environ.get("DATA_HIST_LAKE_BUCKET") or None)
+    specs = table_specs_of_environment()
     ledger = ledger_of_environment(client)
     inspection = inspection_of_environment(client, ledger)
     tracker = PartitionTracker(

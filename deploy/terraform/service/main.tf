@@ -22,6 +22,7 @@ module "tracker" {
   lake_prefix         = var.persistent_data.lake_prefix
   databases           = var.persistent_data.databases
   ledger_table        = var.persistent_data.tables["ledger"]
+  own_tables          = var.own_tables
   kms_key_arn         = var.persistent_data.kms_key_arn
   zip_path            = var.tracker_zip_path
   is_running          = var.is_running

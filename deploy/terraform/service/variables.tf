@@ -193,3 +193,9 @@ variable "signing_secret_arn" {
   description = "ARN in Secrets Manager of the secrets that sign paging tokens (DATA_HIST_SECRET), the same for all replicas."
   type        = string
 }
+
+variable "own_tables" {
+  description = "Table specs of one's own beside the shipped ones (docs/tables.md): the folder where a layer of the tracker's function has them, such as /opt/tables, and the layer. None by default."
+  type        = object({ folder = string, layer_arns = list(string) })
+  default     = { folder = "", layer_arns = [] }
+}

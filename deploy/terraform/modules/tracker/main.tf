@@ -76,10 +76,12 @@ resource "aws_lambda_function" "tracker" {
   architectures    = ["arm64"]
   timeout          = var.function_timeout_seconds
   memory_size      = var.function_memory_megabytes
+  layers           = var.own_tables.layer_arns
 
   environment {
     variables = {
       DATA_HIST_LAKE_BUCKET           = var.lake_bucket.name
+      DATA_HIST_TABLES_DIR            = var.own_tables.folder
       DATA_HIST_LEDGER_TABLE          = var.ledger_table.name
       DATA_HIST_INSPECT               = var.inspection.mode
       DATA_HIST_INSPECT_MAX_BYTES     = tostring(var.inspection.maximum_bytes)

@@ -28,6 +28,12 @@ variable "databases" {
   type        = list(string)
 }
 
+variable "own_tables" {
+  description = "Table specs of one's own beside the shipped ones (docs/tables.md): the folder where a layer of the function has them, such as /opt/tables, and the layer. None by default."
+  type        = object({ folder = string, layer_arns = list(string) })
+  default     = { folder = "", layer_arns = [] }
+}
+
 variable "ledger_table" {
   description = "DynamoDB table of the partition ledger."
   type        = object({ name = string, arn = string })
