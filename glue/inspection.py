@@ -60,9 +60,9 @@ class InspectionLedger(Protocol):
 class InspectionReport:
     """What became of the objects that were looked at.
 
-    `known`: there were facts of it; `read` whole; `sampled`; `faulty`: no text, or broken off; `gone`; `changed`: the
-    ledger knew another one, before the reading or after it, so nothing is kept until it is read again; `postponed`: the
-    time was over; `failed`: it could not be read now.
+    `known`: there were facts of it; `read` whole; `sampled`; `faulty`: no text, or broken off; `gone`; `archived`:
+    nobody can read it without restoring it; `changed`: the ledger knew another one, before the reading or after it, so
+    nothing is kept until it is read again; `postponed`: the time was over; `failed`: it could not be read now.
     """
 
     known_count: int = 0
@@ -70,6 +70,7 @@ class InspectionReport:
     sampled_count: int = 0
     faulty_count: int = 0
     gone_count: int = 0
+    archived_count: int = 0
     changed_count: int = 0
     postponed_count: int = 0
     row_count: int = 0
@@ -80,7 +81,7 @@ class InspectionReport:
 
     def counts(self) -> dict[str, int]:
         """Objects by what became of them, for logs and metrics."""
-        names = ("known", "read", "sampled", "faulty", "gone", "changed", "postponed")
+        names = ("known", "read", "sampled", "faulty", "gone", "archived", "changed", "postponed")
         return {**{name: getattr(self, f"{name}_count") for name in names}, "failed": len(self.failed)}
 
     def add(self, other: InspectionReport) -> None:
@@ -168,6 +169,8 @@ class Inspector:
         except ClientError as error:
             if error_code(error) in _GONE:
                 report.gone_count += 1
+            elif error_code(error) == "InvalidObjectState":  # S3 API reference, GetObject of an archived object
+                report.archived_count += 1
             else:
                 report.failed.append((known.key, f"{error_code(error)}: {error_message(error)}"))
             return None
