@@ -261,7 +261,7 @@ def _table_files(root: Traversable) -> list[Traversable]:
     except OSError as error:
         raise InvalidTableSpec(f"{root}: {error.strerror or error}: no folder of tables") from None
     tables = (entry for entry in entries if not entry.name.startswith(("envelope-", "writer-", ".")))
-    return sorted(tables, key=lambda entry: entry.name)
+    return sorted(tables, key=lambda entry: entry.name.rpartition(".")[0])  # events before events-v1
 
 
 def _document_names(kind: str, folders: Iterable[Traversable]) -> list[str]:

@@ -23,7 +23,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     class Specs:
         def are(self, **changes: Any) -> None:
             changed = {**load_table_specs(), "events": replace(EVENTS, **changes)}
-            monkeypatch.setattr("api.lake.load_table_specs", lambda **_: changed)
+            monkeypatch.setattr("api.lake.load_table_specs", lambda *_, **__: changed)
 
         def run(self, *arguments: str) -> int:
             return run(["tables", *arguments, "--data-dir", str(data_dir)])
