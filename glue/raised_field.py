@@ -109,46 +109,55 @@ class RaisedReader:
     """
 
     def __init__(self, fields: Sequence[RaisedField]) -> None:
-        self._fields = [
-            ([path_steps(path) for path in field.paths], field.column_type, _CONVERSIONS.get(field.column_type.name))
-            for field in fields
-        ]
-        keys = {step for paths, _, _ in self._fields for steps in paths for step in steps if isinstance(step, str)}
-        self._quoted_keys = [f'"{key}"' for key in sorted(keys)]
-        self._is_quick = not any("/" in key for key in keys)  # a slash may be written as \/
+        self._fields = [_compiled(field) for field in fields]
+        # a slash may be written as \/, and then nothing tells cheaply how often a key stands there
+        self._is_quick = not any(
+            isinstance(step, str) and "/" in step for f in self._fields for p in f[0] for step, _ in p
+        )
 
     def values(self, data: str | None) -> list[Any]:
         """The value of each field in a record's `data`; None where SQL gives NULL or where it is not sure."""
-        nothing: list[Any] = [None] * len(self._fields)
         if data is None or not self._fields:
-            return nothing
+            return [None] * len(self._fields)
+        exact: Any = None
         try:
             payload = orjson.loads(data)
-            is_exact = not self._is_quick or "\\u" in data or any(data.count(key) > 1 for key in self._quoted_keys)
-            if is_exact:  # a key may stand twice: SQL takes the first, the quick parser the last
-                payload = _exact(data)
+            if not self._is_quick or "\\u" in data:
+                payload, exact, data = None, _exact(data), ""
         except (orjson.JSONDecodeError, RecursionError):
-            return nothing  # SQL may still find a field before the place where it breaks
+            return [None] * len(self._fields)  # SQL may still find a field before the place where it breaks
         found: list[Any] = []
-        exact = payload if is_exact else None
         for paths, column_type, convert in self._fields:
             try:
-                if convert is None and exact is None:
-                    raise _NeedsText
-                found.append(_first(payload, paths, column_type, convert))
-            except _NeedsText:
-                exact = _exact(data) if exact is None else exact
-                found.append(_exactly(exact, paths, column_type, convert))
-            except _Unsure:
+                if exact is None and convert is not None:
+                    try:
+                        found.append(_first(payload, data, paths, column_type, convert))
+                        continue
+                    except _NeedsText:
+                        pass
+                if exact is None:
+                    exact = _exact(data)
+                found.append(_first(exact, "", paths, column_type, convert))
+            except (_Unsure, RecursionError):
                 found.append(None)
         return found
+
+
+_Steps = tuple[tuple[str | int, str], ...]
+_Field = tuple[list[_Steps], ColumnType, "_Convert | None"]
+
+
+def _compiled(field: RaisedField) -> _Field:
+    """Paths, each step with how its key is written in a payload; the type; the conversion, None for nested types."""
+    paths = [tuple((step, f'"{step}"') for step in path_steps(path)) for path in field.paths]
+    return paths, field.column_type, _CONVERSIONS.get(field.column_type.name)
 
 
 _Convert = Callable[[Any, ColumnType], Any]
 
 
 class _NeedsText(Exception):
-    """The number as it is written decides, and a float has forgotten it."""
+    """The text decides, and the quick parser has forgotten it: a number as written, the first of repeated keys."""
 
 
 class _NumberText(str):
@@ -176,22 +185,20 @@ def _exact(data: str) -> Any:
     return _EXACT.decode(data)
 
 
-def _exactly(
-    payload: Any, paths: Sequence[tuple[str | int, ...]], column_type: ColumnType, convert: _Convert | None
-) -> Any:
-    try:
-        return _first(payload, paths, column_type, convert)
-    except _Unsure:
-        return None
-
-
-def _first(
-    payload: Any, paths: Sequence[tuple[str | int, ...]], column_type: ColumnType, convert: _Convert | None
-) -> Any:
+def _first(payload: Any, data: str, paths: list[_Steps], column_type: ColumnType, convert: _Convert | None) -> Any:
+    """The value of the first path that has one. Raises _NeedsText where a key on the way stands twice in `data`."""
     for steps in paths:
         value = payload
-        for step in steps:
-            value = _at(value, step)
+        for step, quoted in steps:
+            if type(value) is dict and type(step) is str:
+                if step not in value:
+                    value = None
+                    break
+                if data.count(quoted) > 1:  # SQL takes the first of repeated keys, the quick parser the last
+                    raise _NeedsText
+                value = value[step]
+            else:
+                value = _at(value, step)
             if value is None:
                 break
         if value is None:

@@ -95,6 +95,9 @@ def test_the_first_path_that_gives_a_value_wins() -> None:
 def test_of_repeated_keys_the_first_counts() -> None:
     assert value("int", '{"x":1,"x":2}') == 1
     assert value("int", r'{"\u0078":1,"x":2}') == 1
+    assert value("int", '{"x":1,"x":null,"y":5}', "$.x", "$.y") == 1
+    assert value("int", '{"a":{"x":1},"x":2}', "$.a.x", "$.x") == 1
+    assert value("int", r'{"a\/b":1,"a/b":2}', '$["a/b"]') == 1
 
 
 @pytest.mark.parametrize("data", [None, "", "no json", '{"x":1', "[" * 100_000, '{"x":' + "[" * 900 + "]" * 900 + "}"])
