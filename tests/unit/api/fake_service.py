@@ -237,15 +237,20 @@ class FakeQueryService(QueryService):
         line = UsageLine(3, 1000, 5, day=day, tenant=caller.tenant, key_id="key-a")
         return UsageReport(day, day, grouping, (line,), BudgetState(2000, 1005, NOW + timedelta(hours=14)))
 
-    async def tables(self, caller: Caller) -> Sequence[TableDescription]:
-        return (await self.table("events", caller),)
+    async def tables(self, caller: Caller, *, database: str | None = None) -> Sequence[TableDescription]:
+        return (await self.table("events", caller, database=database),)
 
-    async def table(self, name: str, caller: Caller) -> TableDescription:
+    async def table(self, name: str, caller: Caller, *, database: str | None = None) -> TableDescription:
         if name != "events":
             raise TableUnknown(f"There is no table {name!r}.", name=name, suggestions=["events"])
         column = ColumnDescription("servicename", "string", "which service")
         return TableDescription(
-            name, "data_hist", "events of all services", "s3://data-hist-lake/secor/events/", (column,), ("dt",)
+            name,
+            database or "data_hist",
+            "events of all services",
+            "s3://data-hist-lake/secor/events/",
+            (column,),
+            ("dt",),
         )
 
     async def partitions(
@@ -257,8 +262,9 @@ class FakeQueryService(QueryService):
         to_ms: int | None = None,
         limit: int = 100,
         paging_token: str | None = None,
+        database: str | None = None,
     ) -> PartitionListing:
-        await self.table(name, caller)
+        await self.table(name, caller, database=database)
         if paging_token is not None:
             raise InvalidPagingToken("not a token of this listing")
         offsets = PartitionOffsets(1, 0, 1, 0, 0)

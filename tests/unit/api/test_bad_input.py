@@ -213,7 +213,7 @@ def test_other_methods(client: TestClient, method: str) -> None:
         "/nope",
         "/v0/data_hist",
         "/v0/data_hist/status",
-        "/v1/data_hist/query",
+        "/v2/data_hist/query",
         "/%00",
         "/v0/ui/nope",
         "/v0/problems/nope",

@@ -80,7 +80,7 @@ def test_our_faults_are_errors_and_the_caller_s_are_not(
 ) -> None:
     client.get("/v0/data_hist/tables/none")
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a detail that nobody is told")
 
     monkeypatch.setattr(service, "tables", fail)
