@@ -121,7 +121,7 @@ class World:
         return QueryService(
             planner=self.planner,
             ledger=self.ledger,
-            tables=load_table_specs(),
+            tables={spec.name: spec for spec in load_table_specs().values() if spec.database == "data_hist"},
             store=SqliteExecutionStore(self.folder / "executions.sqlite"),
             engine=engine or self.engine(),
             spools=Spools(self.folder / "spool"),

@@ -22,7 +22,7 @@ from service.sql.plan import PlannedStatement, Planner, TimeRange
 from service.sql.raised import raised_column
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-TABLES = load_table_specs()
+TABLES = {spec.name: spec for spec in load_table_specs().values() if spec.database == "data_hist"}
 PLANNER = Planner(TABLES, database="data_hist", clock=lambda: NOW)
 OWN = frozenset({11000, 11001})
 OWN_ROWS = 3

@@ -7,7 +7,7 @@ from service.model import OPERATOR
 from service.sql.plan import Planner, TimeRange
 from tests.fakes.world import FakeClock
 
-PLANNER = Planner(load_table_specs(), database="data_hist", clock=FakeClock())
+PLANNER = Planner({"events": load_table_specs()["events"]}, database="data_hist", clock=FakeClock())
 
 
 def is_repeatable(sql: str, **more: object) -> bool:
