@@ -342,7 +342,12 @@ SHAPES = [
     ("WITH t AS (SELECT * FROM events) SELECT * FROM t WHERE {} UNION ALL SELECT * FROM t WHERE false", 1),
     ("SELECT * FROM events JOIN (VALUES 1) v(x) ON {}", 1),
     ("SELECT * FROM (VALUES 1) v(x) LEFT JOIN events ON {}", 1),
-    ("SELECT * FROM (SELECT * FROM events UNION ALL SELECT * FROM metrics) u WHERE {}", 2),
+    (
+        "SELECT * FROM (SELECT createdtimestamp, customerid, servicename, arrivaltimestamp, dt, hr, min FROM events"
+        " UNION ALL SELECT createdtimestamp, customerid, servicename, arrivaltimestamp, dt, hr, min FROM metrics) u"
+        " WHERE {}",
+        2,
+    ),
     ("SELECT count(*) FROM events WHERE {} GROUP BY servicename", 1),
 ]
 

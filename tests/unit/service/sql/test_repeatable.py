@@ -7,7 +7,11 @@ from service.model import OPERATOR
 from service.sql.plan import Planner, TimeRange
 from tests.fakes.world import FakeClock
 
-PLANNER = Planner({"events": load_table_specs()["events"]}, database="data_hist", clock=FakeClock())
+PLANNER = Planner(
+    {s.name: s for s in load_table_specs().values() if s.database == "data_hist"},
+    database="data_hist",
+    clock=FakeClock(),
+)
 
 
 def is_repeatable(sql: str, **more: object) -> bool:
