@@ -32,6 +32,7 @@ from embedded.directory_lock import DirectoryLock
 from embedded.sql.errors import TrinoError
 from embedded.sql.translation import describe
 from glue.bootstrap import as_stored
+from glue.compaction_settling import Settling
 from glue.explain import explain_range
 from glue.folder_watch import FolderReconciler, FolderWatch, WatchMode
 from glue.inspection import InspectionMode, Inspector
@@ -450,7 +451,14 @@ def _marking(lake: Lake, settings: Settings, clock: Clock) -> MarkingThread | No
 
 def _lake_watch(lake: Lake, settings: Settings, clock: Clock, inspection: InspectionQueue | None) -> FolderWatch:
     on_recorded = None if inspection is None else inspection.put
-    tracker = PartitionTracker(lake.glue, lake.ledger, lake.tables.values(), clock=clock, on_recorded=on_recorded)
+    tracker = PartitionTracker(
+        lake.glue,
+        lake.ledger,
+        lake.tables.values(),
+        clock=clock,
+        on_recorded=on_recorded,
+        settle=Settling(lake.glue, lake.s3, lake.ledger),
+    )
     reconciler = FolderReconciler(lake.s3.root, lake.tables.values(), tracker, lake.ledger)
     mode: WatchMode = "poll" if settings.watch == "poll" else "auto"
     watch = FolderWatch(

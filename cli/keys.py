@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.failure import Failure
-from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, duration
 from cli.output import say, write_json, write_table, write_text
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def rotate(
 
     with _api_keys(data_dir) as api_keys:
         try:
-            rotated = api_keys.rotate(key_id, overlap=_duration(overlap, "--overlap"))
+            rotated = api_keys.rotate(key_id, overlap=duration(overlap, "--overlap"))
         except KeyNotFound as error:
             raise Failure(f"there is no key {key_id!r}", code="KeyNotFound") from error
         except InvalidRequest as error:
@@ -202,17 +201,6 @@ def _write_secret(created: CreatedKey, *, as_json: bool) -> None:
         write_text(created.secret)
 
 
-_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-
-
-def _duration(text: str, option: str) -> timedelta:
-    """`90d`, `12h`, `30m`, `45s` or `0`."""
-    match = re.fullmatch(r"([0-9]{1,6})([dhms])", text.strip())
-    if match is None and text.strip() != "0":
-        raise Failure(f"{option} {text!r} is not a time such as 90d, 12h, 30m or 45s")
-    return timedelta() if match is None else timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
 def _moment(text: str) -> datetime:
     """So long from now, or a time of the calendar; UTC where it has no offset."""
     from cli.lake import now
@@ -220,7 +208,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        return now() + _duration(text, "--expires")
+        return now() + duration(text, "--expires")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 

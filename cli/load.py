@@ -62,6 +62,7 @@ def load(
     """
     options = _options(time, service, customer, tags, records, file_format, salvage)
     from cli.lake import now, open_lake
+    from glue.compaction_settling import Settling
     from glue.loading import Loader
 
     with open_lake(data_dir) as lake:
@@ -74,6 +75,7 @@ def load(
             data_dir / "loading",
             data_dir / "rejects",
             progress=_progress if sys.stderr.isatty() else None,
+            settle=Settling(lake.glue, lake.s3, lake.ledger),
         )
         report = loader.load(files, options)
     if sys.stderr.isatty():

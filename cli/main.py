@@ -15,7 +15,7 @@ import typer
 import typer.main
 
 from api.aws_region import respect_aws_region
-from cli import backup, crawler, keys, partitions, retention, store, tables, tables_plan
+from cli import backup, compaction, crawler, keys, partitions, retention, store, tables, tables_plan
 from cli.aws import aws
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
@@ -46,7 +46,9 @@ app.command()(aws)
 for command in (tables_plan.plan, tables_plan.diff, tables_plan.apply, check, projection):
     tables.app.command()(command)
 app.add_typer(tables.app, name="tables")
+partitions.app.command()(compaction.compact)
 app.add_typer(partitions.app, name="partitions")
+app.add_typer(compaction.app, name="compactions")
 app.add_typer(retention.app, name="retention")
 app.add_typer(crawler.app, name="crawler")
 app.add_typer(keys.app, name="keys")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -44,3 +46,14 @@ def key_of(option: str | None) -> str | None:
         return Path(path).read_text(encoding="ascii").strip() or None
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"DATA_HIST_API_KEY_FILE={path} cannot be read: {error}") from error
+
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+def duration(text: str, option: str) -> timedelta:
+    """What `90d`, `12h`, `30m`, `45s` or `0` means. Ends the command for anything else."""
+    match = re.fullmatch(r"([0-9]{1,6})([dhms])", text.strip())
+    if match is None and text.strip() != "0":
+        raise Failure(f"{option} {text!r} is not a time such as 90d, 12h, 30m or 45s")
+    return timedelta() if match is None else timedelta(**{_UNITS[match[2]]: int(match[1])})

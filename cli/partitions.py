@@ -38,11 +38,13 @@ def register(
 ) -> int:
     """Register what already lies in the lake folder of a table. Doing it again changes nothing."""
     from cli.lake import open_lake
+    from glue.compaction_settling import Settling
     from glue.registration import register_lake
 
     with open_lake(data_dir) as lake:
         spec = lake.table(table)
-        report = register_lake(lake.glue, lake.s3, lake.ledger, spec)
+        settle = Settling(lake.glue, lake.s3, lake.ledger)
+        report = register_lake(lake.glue, lake.s3, lake.ledger, spec, settle=settle)
     exit_code = ExitCode.PARTLY if report.failed else ExitCode.OK
     for key, reason in report.foreign_samples:
         say(f"foreign: s3://{spec.bucket}/{key}: {reason}")

@@ -357,6 +357,9 @@ class S3(LifecycleOperations):
             try:
                 if item.get("VersionId", "null") != "null":
                     raise self.unsupported("DeleteObjects", "VersionId")
+                if "ETag" in item:
+                    located = self._locate("DeleteObjects", request["Bucket"], item["Key"])
+                    self._check_match("DeleteObjects", item["ETag"], located)
                 self._delete("DeleteObjects", request["Bucket"], item["Key"])
                 deleted.append({"Key": item["Key"]})
             except ClientError as error:

@@ -18,6 +18,8 @@ from typing import Any
 import orjson
 
 from glue.aws_clients import GlueClient
+from glue.compaction_catalogue import parquet_descriptor
+from glue.compaction_manifest import compaction_at
 from glue.partition_range import PartitionRange, value_path_bounds
 from glue.partition_spec import InvalidPartition, PartitionSpec
 from glue.table_spec import TableSpec
@@ -114,7 +116,10 @@ def _row(entry: Mapping[str, Any], spec: TableSpec, wanted: Mapping[str, Any]) -
     descriptor = entry.get("StorageDescriptor", {})
     location = str(descriptor.get("Location", ""))
     try:
-        own = spec.partition_location(PartitionSpec.from_values(values, spec.layout.scheme))
+        partition = PartitionSpec.from_values(values, spec.layout.scheme)
+        own = spec.partition_location(partition)
+        if compaction_at(spec, partition, location) is not None:
+            wanted = parquet_descriptor(spec, "")
     except InvalidPartition:
         own = ""
     is_own = location.rstrip("/") == own.rstrip("/")
@@ -122,7 +127,7 @@ def _row(entry: Mapping[str, Any], spec: TableSpec, wanted: Mapping[str, Any]) -
 
 
 def drift(descriptor: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """How a partition's descriptor is not the table's; "" where it is. JSON is read by position, so order counts."""
+    """How a partition's descriptor is not the wanted one; "" where it is. JSON is read by position, so order counts."""
     mine = [(column["Name"], column.get("Type", "")) for column in descriptor.get("Columns", ())]
     table = [(column["Name"], column.get("Type", "")) for column in wanted["Columns"]]
     if mine != table:

@@ -17,13 +17,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from glue.layout import COMPACTED_PREFIX
 from glue.partition_range import PartitionRange
 from glue.partition_spec import InvalidPartition, PartitionSpec
 from glue.retention_override import RetentionTerms
 from glue.table_spec import TableSpec
 
-# Where compaction writes: compacted/<table>/<partition>/<id>/. Its objects age for themselves.
-COMPACTED_PREFIX = "compacted/"
 # Clocks differ: what lies this far ahead is a time to come.
 _FUTURE = timedelta(days=1)
 
@@ -37,7 +36,7 @@ class Stage(StrEnum):
 
 
 def compacted_prefix(spec: TableSpec) -> str:
-    """The key prefix of a table's compacted objects."""
+    """The key prefix of a table's compacted objects, which age for themselves."""
     return f"{COMPACTED_PREFIX}{spec.reference}/"
 
 

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol, get_args
 
+from glue.compaction_settling import Settling
 from glue.dynamodb_ledger import DynamoDbLedger
 from glue.inspection import InspectionMode, InspectionReport, Inspector, RecordedInspection
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
@@ -131,6 +132,12 @@ def inspection_of_environment(client: Callable[[str], Any], ledger: ObjectLedger
     return RecordedInspection(Inspector(client("s3"), ledger, mode=word, maximum_bytes=maximum_bytes))
 
 
+def settling_of_environment(client: Callable[[str], Any], ledger: ObjectLedger) -> Settling:
+    """What settles objects that come for compacted partitions."""
+    known = ledger if isinstance(ledger, DynamoDbLedger) else None
+    return Settling(client("glue"), client("s3"), known)
+
+
 @lru_cache(maxsize=1)
 def _from_environment() -> tuple[PartitionTracker, DeadLetters | None, RecordedInspection | None]:
     import boto3
@@ -145,6 +152,7 @@ def _from_environment() -> tuple[PartitionTracker, DeadLetters | None, RecordedI
         specs.values(),
         clock=lambda: datetime.now(UTC),
         on_recorded=None if inspection is None else inspection.note,
+        settle=settling_of_environment(client, ledger),
     )
     queue_url = os.environ.get("DATA_HIST_DEAD_LETTER_QUEUE_URL")
     return tracker, SqsDeadLetters(client("sqs"), queue_url) if queue_url else None, inspection

@@ -29,6 +29,8 @@ from typing import Literal
 
 from glue.partition_spec import MINUTE_SCHEME, InvalidPartition, PartitionScheme, PartitionSpec
 
+# Where compaction writes: compacted/<table>/<partition>/<id>/, beside every layout's own folders.
+COMPACTED_PREFIX = "compacted/"
 _NAME = re.compile(r"([0-9]+)_([0-9]+)(?:-([0-9]+))?_(?:([0-9]{20})|([0-9A-Za-z_-]{22}))(\.[^/]*)?")
 _MD5_FOLDER = re.compile(r"[0-9a-f]{4}/")
 _OFFSET_FOLDER = re.compile(r"offset=([0-9]+)")
@@ -127,7 +129,8 @@ class SecorLayout:
             return SkippedKey("marker", f"{name} is a marker, not data")
         folders = self._below_prefix(key.removesuffix("/" + name))
         if isinstance(folders, SkippedKey):
-            return folders
+            is_compacted = key.startswith(COMPACTED_PREFIX)
+            return SkippedKey("marker", "an object that compaction wrote") if is_compacted else folders
         hash_folder, (topic, *rest) = folders
         offset_folder = None
         if self.has_offset_folders:

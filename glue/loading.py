@@ -37,8 +37,9 @@ from glue.aws_clients import GlueClient, S3Client
 from glue.envelope import OPERATOR_CUSTOMER, record_line
 from glue.layout import CommitBatch
 from glue.ledger import LoadSource, ObjectRecord, PartitionLedger
+from glue.partition_spec import PartitionSpec
 from glue.partition_spool import BUFFER_BYTES, PartitionSpool
-from glue.registration import register_partitions
+from glue.registration import Settle, register_partitions
 from glue.row_time import milliseconds
 from glue.source_files import MISSING, Format, RejectedRow, SourceFault, SourceRow, find_field, read_rows
 from glue.table_spec import TableSpec
@@ -212,6 +213,7 @@ class Loader:
     buffer_bytes: int = BUFFER_BYTES
     progress: Callable[[str, int], None] | None = None
     sleep: Callable[[float], None] = time.sleep
+    settle: Settle | None = None  # without it nothing is compacted
 
     def load(self, files: Sequence[Path], options: LoadOptions) -> LoadReport:
         """Load these files, one after the other; a file that fails does not keep the others."""
@@ -320,6 +322,7 @@ class Loader:
                 f"the catalogue refused {len(registration.failed)} partitions, the first {failed.partition}:"
                 f" {failed.code}: {failed.message}"
             )
+        self._settle([record.partition for record in records], now)
         report.partitions = report.objects = len(records)
         report.loaded = sum(record.row_count or 0 for record in records)
         report.size_bytes = sum(record.size_bytes for record in records)
@@ -327,6 +330,14 @@ class Loader:
             report.minimum_createdtimestamp = min(record.minimum_createdtimestamp or 0 for record in records)
             report.maximum_createdtimestamp = max(record.maximum_createdtimestamp or 0 for record in records)
             self.ledger.finish_load(load_id, spec.reference, records, _facts(report), now=now, source=source)
+
+    def _settle(self, partitions: Sequence[PartitionSpec], now: datetime) -> None:
+        unseen = {} if self.settle is None or not partitions else self.settle(self.table_spec, partitions, now)
+        for values, reason in unseen.items():
+            path = PartitionSpec.from_values(values, self.table_spec.layout.scheme).path()
+            raise SourceFault(
+                f"{len(unseen)} partitions are compacted and do not take it in, the first {path}: {reason}"
+            )
 
 
 class _RejectsFile:

@@ -10,6 +10,8 @@ For `data-hist partitions verify` and `repair`, and for whoever does not trust n
     orphaned    the catalogue has a partition without any object            -> dropped
     moved       no object where the catalogue says, but in the layout's own folder -> pointed there
     relocated   objects where the catalogue says, which is not the layout's folder -> nothing: somebody meant it
+    compacted   the catalogue points at a whole compaction of it (glue.compaction) -> nothing: it was meant
+    unsettled   compacted, and not all of its rows are in the answers        -> they are (glue.compaction_settling)
     drifted     a partition's columns or SerDe are not the table's (HIVE_PARTITION_SCHEMA_MISMATCH) -> the table's
     unrecorded  objects that the ledger has not, or with another size       -> recorded
     forgotten   objects of the ledger that lie nowhere                      -> removed from the ledger
@@ -41,7 +43,10 @@ from botocore.exceptions import ClientError
 
 from glue.aws_clients import GlueClient, S3Client, error_code, error_message
 from glue.catalogue_snapshot import CatalogueSnapshot, RegisteredPartition
-from glue.data_retention import is_past_retention
+from glue.compaction_catalogue import compacted_input
+from glue.compaction_reconciling import WindowCompactions
+from glue.compaction_state import stored_compactions
+from glue.data_retention import compacted_prefix, is_past_retention
 from glue.lake_windows import lake_windows
 from glue.layout import LakeKey
 from glue.ledger import ObjectRecord, ObjectRemoval, PartitionLedger
@@ -52,13 +57,17 @@ from glue.run_journal import RunJournal
 from glue.table_spec import TableSpec
 from glue.tracker import is_late
 
-FindingKind = Literal["missing", "orphaned", "moved", "relocated", "drifted", "unrecorded", "forgotten", "expired"]
+FindingKind = Literal[
+    "missing", "orphaned", "moved", "relocated", "compacted", "unsettled", "drifted", "unrecorded", "forgotten",
+    "expired",
+]  # fmt: skip
 
 KINDS: tuple[FindingKind, ...] = (
-    "missing", "orphaned", "moved", "relocated", "drifted", "unrecorded", "forgotten", "expired",
+    "missing", "orphaned", "moved", "relocated", "compacted", "unsettled", "drifted", "unrecorded", "forgotten",
+    "expired",
 )  # fmt: skip
 # Findings that are told and never mended: somebody meant it so.
-MEANT: frozenset[FindingKind] = frozenset({"relocated", "expired"})
+MEANT: frozenset[FindingKind] = frozenset({"relocated", "compacted", "expired"})
 DELETIONS_PER_CALL = 25
 MAXIMUM_FINDINGS = 1_000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -67,6 +76,7 @@ _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 class CatalogueClient(GlueClient, Protocol):
     """The part of boto3's Glue client that reconciling needs."""
 
+    def batch_get_partition(self, **arguments: Any) -> Any: ...
     def batch_update_partition(self, **arguments: Any) -> Any: ...
     def batch_delete_partition(self, **arguments: Any) -> Any: ...
 
@@ -177,6 +187,12 @@ class _Run:
         """Whether anything at all lies in the range; asked only when partitions are about to be dropped."""
         return next(_lake_objects(self, self.time_range, ReconcileReport(True)), None) is not None
 
+    @cached_property
+    def has_compactions(self) -> bool:
+        """Whether anything of the table was ever compacted: asked once, so that others pay for nothing."""
+        prefix = compacted_prefix(self.spec)
+        return bool(self.s3.list_objects_v2(Bucket=self.spec.bucket, Prefix=prefix, MaxKeys=1).get("Contents"))
+
 
 def reconcile(
     glue_client: CatalogueClient,
@@ -277,6 +293,14 @@ class _Window:
     missing: list[PartitionSpec] = field(default_factory=list)
     updates: list[tuple[PartitionSpec, FindingKind, str]] = field(default_factory=list)
     orphans: list[tuple[PartitionSpec, str]] = field(default_factory=list)
+    settled: dict[PartitionSpec, str | None] = field(default_factory=dict)
+
+    @cached_property
+    def compactions(self) -> WindowCompactions:
+        """What compaction has written for the partitions of this window."""
+        run = self.run
+        stored = stored_compactions(run.s3, run.spec, self.time_range) if run.has_compactions else {}
+        return WindowCompactions(run.glue, run.s3, run.ledger, run.spec, run.now, run.sleep, stored)
 
     def work(self) -> ReconcileReport:
         spec = self.run.spec
@@ -289,14 +313,17 @@ class _Window:
             if entry is None and is_past_retention(spec, partition, (o.arrival for o in objects), self.run.now):
                 self.report.find("expired", partition, f"{len(objects)} objects past retention")
                 continue
-            self._compare_catalogue(partition, entry, len(objects))
-            self._compare_ledger(partition, objects)
+            self._compare_catalogue(partition, entry, objects)
+            self._compare_ledger(partition, objects, None if entry is None else entry.location)
             if len(self.missing) >= PARTITIONS_PER_CALL or len(self.updates) >= PARTITIONS_PER_CALL:
                 self._mend_catalogue()
-        for values in sorted(recorded):
-            self._compare_ledger(PartitionSpec.from_values(values, spec.layout.scheme), ())
         for values, entry in self.run.snapshot.remaining(self.time_range):
-            self._compare_empty(values, entry)
+            location = self._compare_empty(values, entry)
+            if values in recorded and location is not None:
+                recorded.discard(values)
+                self._compare_ledger(PartitionSpec.from_values(values, spec.layout.scheme), (), location)
+        for values in sorted(recorded):
+            self._compare_ledger(PartitionSpec.from_values(values, spec.layout.scheme), (), None)
         self._mend_catalogue()
         self._drop_orphans()
         return self.report
@@ -314,14 +341,17 @@ class _Window:
     # Comparing
 
     def _compare_catalogue(
-        self, partition: PartitionSpec, entry: RegisteredPartition | None, object_count: int
+        self, partition: PartitionSpec, entry: RegisteredPartition | None, objects: Sequence[ObjectRecord]
     ) -> None:
         if entry is None:
-            self.report.find("missing", partition, f"{object_count} objects that no query sees")
+            self.report.find("missing", partition, f"{len(objects)} objects that no query sees")
             self.missing.append(partition)
             return
         location = entry.location
-        if location is not None:
+        compaction = self._compare_compaction(partition, location, objects)
+        if compaction == "unsettled":
+            return
+        if location is not None and compaction is None:
             if self._has_objects(location):
                 self.report.find("relocated", partition, f"registered at {location}")
             else:
@@ -333,26 +363,60 @@ class _Window:
             if not (self.updates and self.updates[-1][0] == partition):
                 self.updates.append((partition, "drifted", location or self.run.spec.partition_location(partition)))
 
-    def _compare_empty(self, values: tuple[str, ...], entry: RegisteredPartition) -> None:
-        """A partition of the catalogue without objects in the layout's folder."""
+    def _compare_compaction(
+        self, partition: PartitionSpec, location: str | None, objects: Sequence[ObjectRecord]
+    ) -> Literal["compacted", "unsettled"] | None:
+        """What compaction has to do with a partition; None when nothing. `unsettled` has been dealt with."""
+        problem = self.compactions.problem(partition, location, objects)
+        if problem:
+            self.report.find("unsettled", partition, problem)
+            if not self.run.is_dry_run:
+                reason = self.compactions.mend(partition, location)
+                self._failed([(partition.path(), reason)] if reason else [])
+                self.report.applied["unsettled"] += not reason
+                self.settled[partition] = self.compactions.location(partition)
+            return "unsettled"
+        if self.compactions.at(partition, location) is None:
+            return None
+        self.report.counts["compacted"] += 1  # not a finding: there may be a great many, and all is well
+        return "compacted"
+
+    def _compare_empty(self, values: tuple[str, ...], entry: RegisteredPartition) -> str | None:
+        """A partition of the catalogue without objects in the layout's folder. Where it is compacted, its location."""
         try:
             partition = PartitionSpec.from_values(values, self.run.spec.layout.scheme)
         except InvalidPartition as error:
             self.report.failed.append(("/".join(values), f"no partition of this layout: {error}"))
-            return
+            return None
         if self.time_range is not None and not self.time_range.contains(partition):
-            return
+            return None
+        compaction = self._compare_compaction(partition, entry.location, ())
+        if compaction is not None:
+            if entry.drift and compaction == "compacted":
+                self.report.find("drifted", partition, entry.drift)
+                self.updates.append((partition, "drifted", entry.location or ""))
+            return entry.location
         if entry.location is not None and self._has_objects(entry.location):
             self.report.find("relocated", partition, f"registered at {entry.location}")
-            return
+            return None
         self.report.find("orphaned", partition, "registered, and no object lies there")
         self.orphans.append((partition, entry.location or self.run.spec.partition_location(partition)))
+        return None
 
-    def _compare_ledger(self, partition: PartitionSpec, objects: Sequence[ObjectRecord]) -> None:
+    def _compare_ledger(self, partition: PartitionSpec, objects: Sequence[ObjectRecord], location: str | None) -> None:
         known = {
             entry.key: entry.size_bytes
             for entry in self.run.ledger.known_objects(self.run.spec.reference, PartitionRange(partition, partition))
         }
+        location = self.settled.get(partition, location)
+        read = [key for key in known if self.compactions.is_read(partition, location, key)]
+        if len(read) < self.compactions.read_count(partition, location):
+            self.report.find("unrecorded", partition, "that it is compacted")
+            if not self.run.is_dry_run:
+                self.compactions.tell_ledger(partition, location)
+                self.report.applied["unrecorded"] += 1
+        for key in read:
+            del known[key]
         self.report.object_count += len(objects)
         self.report.size_bytes += sum(record.size_bytes for record in objects)
         changed = [record for record in objects if known.pop(record.key, None) != record.size_bytes]
@@ -396,13 +460,7 @@ class _Window:
 
     def _update(self, updates: Sequence[tuple[PartitionSpec, FindingKind, str]]) -> None:
         entries = [
-            {
-                "PartitionValueList": list(partition.values()),
-                "PartitionInput": {
-                    "Values": list(partition.values()),
-                    "StorageDescriptor": self.run.spec.storage_descriptor(location),
-                },
-            }
+            {"PartitionValueList": list(partition.values()), "PartitionInput": self._input(partition, location)}
             for partition, _, location in updates
         ]
         failures = self._errors(
@@ -414,6 +472,15 @@ class _Window:
         for partition, kind, _ in updates:
             if partition.values() not in failures:
                 self.report.applied[kind] += 1
+
+    def _input(self, partition: PartitionSpec, location: str) -> dict[str, Any]:
+        identifier = self.compactions.at(partition, location)
+        if identifier is not None:
+            return compacted_input(self.run.spec, partition, identifier, self.run.now)
+        return {
+            "Values": list(partition.values()),
+            "StorageDescriptor": self.run.spec.storage_descriptor(location),
+        }
 
     def _drop_orphans(self) -> None:
         if self.run.is_dry_run or not self.orphans:

@@ -11,11 +11,11 @@ in key order and worked off as it comes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby, islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -31,6 +31,19 @@ FOREIGN_SAMPLES = 20
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
 _Item = TypeVar("_Item")
+
+
+NOT_SETTLED = "NotSettled"
+
+
+class Settle(Protocol):
+    """Sees to it that new objects of compacted partitions are in the answers (glue.compaction_settling.Settling)."""
+
+    def __call__(
+        self, spec: TableSpec, partitions: Sequence[PartitionSpec], now: datetime
+    ) -> Mapping[tuple[str, ...], str]:
+        """Why the new objects of some of these partitions are not, by the partitions' values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -98,12 +111,22 @@ def register_lake(
     ledger: PartitionLedger,
     table_spec: TableSpec,
     *,
+    settle: Settle | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     sleep: Callable[[float], None] = time.sleep,
 ) -> RegistrationReport:
-    """What lies in the table's part of the lake is in the catalogue and in the ledger afterwards, or in the report."""
+    """What lies in the table's part of the lake is in the catalogue and in the ledger afterwards, or in the report.
+
+    Without `settle` nothing is compacted.
+    """
     report = RegistrationReport()
     for batch in _batches(_found_partitions(s3_client, table_spec, report)):
         failed = _create(glue_client, table_spec, [found.partition for found in batch], report, sleep)
+        if settle is not None:
+            partitions = {f.partition.values(): f.partition for f in batch if f.partition not in failed}
+            for values, reason in settle(table_spec, list(partitions.values()), clock()).items():
+                report.failed.append(FailedPartition(partitions[values], NOT_SETTLED, reason))
+                failed.add(partitions[values])
         taken = [found for found in batch if found.partition not in failed]
         ledger.record_objects(table_spec.reference, (record for found in taken for record in found.objects))
     return report

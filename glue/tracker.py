@@ -5,13 +5,15 @@
 
 For whoever hears of objects: the queue worker, the Lambda handler, the watch over the embedded lake folder. Doing it
 twice equals doing it once, and being killed between any two steps loses nothing: the catalogue is told before the
-ledger, and whoever brought the changes brings them again. Four rules:
+ledger, and whoever brought the changes brings them again. Five rules:
 
 1. A partition that is there already is success, and its recorded Location is kept (hudi PR 19761).
 2. Never an UpdateTable: each makes a table version, and a table has room for 100,000 (awswrangler 342).
 3. A change that failed, in the catalogue or in the ledger, is returned with its reason, so that only its message comes
    again.
-4. Foreign keys are counted and shown, never registered. Nor is an object of no bytes: it has no rows, and when bytes
+4. An object that comes for a partition whose time is over may come for one that is compacted: `settle` is asked, so
+   that its rows are in the answers (glue.compaction_settling).
+5. Foreign keys are counted and shown, never registered. Nor is an object of no bytes: it has no rows, and when bytes
    come there is another notification.
 """
 
@@ -27,11 +29,11 @@ from typing import Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from glue.aws_clients import RETRYABLE_CODES, GlueClient, error_code, error_message
-from glue.layout import LakeKey
+from glue.layout import COMPACTED_PREFIX, LakeKey
 from glue.ledger import ObjectRecord, ObjectRemoval
 from glue.object_changes import ObjectChange, latest_changes
 from glue.partition_spec import PartitionSpec
-from glue.registration import FOREIGN_SAMPLES, FailedPartition, register_partitions
+from glue.registration import FOREIGN_SAMPLES, NOT_SETTLED, FailedPartition, Settle, register_partitions
 from glue.table_spec import TableSpec
 
 # Secor files a record whose time it cannot read under the first of January 1970.
@@ -138,13 +140,17 @@ class PartitionTracker:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
         on_recorded: Callable[[TableSpec, Sequence[ObjectRecord]], None] | None = None,
+        settle: Settle | None = None,
     ) -> None:
-        """`on_recorded` is told of the objects that the ledger knows now, for whoever reads them."""
+        """`on_recorded` is told of the objects that the ledger knows now, for whoever reads them. Without `settle`
+        nothing is compacted.
+        """
         self._glue = glue_client
         self._ledger = ledger
         self._clock = clock
         self._sleep = sleep
         self._on_recorded = on_recorded
+        self._settle = settle
         self._specs_by_bucket: dict[str, list[tuple[tuple[str, ...], TableSpec]]] = {}
         for spec in table_specs:
             prefixes = spec.layout.listing_prefixes(spec.topic)
@@ -173,7 +179,8 @@ class PartitionTracker:
         return report
 
     def _apply_table(self, spec: TableSpec, changes: _TableChanges, report: TrackingReport, now: datetime) -> None:
-        failed = self._register(spec, changes.created, report, now)
+        failed = dict(self._register(spec, changes.created, report, now))
+        self._settle_closed(spec, changes.created, failed, now)
         created: list[tuple[ObjectChange, ObjectRecord]] = []
         for partition, items in changes.created.items():
             failure = failed.get(partition.values())
@@ -207,6 +214,21 @@ class PartitionTracker:
         report.stale_count += stale
         if self._on_recorded is not None:
             self._on_recorded(spec, records)
+
+    def _settle_closed(
+        self,
+        spec: TableSpec,
+        partitions: Iterable[PartitionSpec],
+        failed: dict[tuple[str, ...], FailedPartition],
+        now: datetime,
+    ) -> None:
+        """Only closed partitions are compacted; the usual object, whose partition is open, costs nothing here."""
+        if self._settle is None:
+            return
+        closed = {p.values(): p for p in partitions if p.values() not in failed and now >= closing_time(spec, p)}
+        if closed:
+            for values, reason in self._settle(spec, list(closed.values()), now).items():
+                failed[values] = FailedPartition(closed[values], NOT_SETTLED, reason)
 
     def _register(
         self, spec: TableSpec, partitions: Iterable[PartitionSpec], report: TrackingReport, now: datetime
@@ -243,7 +265,7 @@ class PartitionTracker:
                 is_marker = True
             else:
                 reason = parsed.reason
-        if is_marker:
+        if is_marker or change.key.startswith(COMPACTED_PREFIX):
             return ""
         return reason or f"no table lies at s3://{change.bucket}/{change.key[:100]}"
 

@@ -24,7 +24,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from glue.dynamodb_ledger import DynamoDbLedger
-from glue.lambda_handler import inspection_of_environment, ledger_of_environment, log_inspection, log_outcome
+from glue.lambda_handler import (
+    inspection_of_environment,
+    ledger_of_environment,
+    log_inspection,
+    log_outcome,
+    settling_of_environment,
+)
 from glue.queue_batch import BatchOutcome, DeadLetters, QueueMessage, SqsDeadLetters, handle_batch
 from glue.success_markers import MarkingThread, SuccessMarkers
 from glue.table_spec import TableSpec, table_specs_of_environment
@@ -142,6 +148,7 @@ def main(arguments: list[str]) -> int:
         specs.values(),
         clock=lambda: datetime.now(UTC),
         on_recorded=None if inspection is None else inspection.note,
+        settle=settling_of_environment(client, ledger),
     )
     sqs_client = client("sqs")
     dead_letters = SqsDeadLetters(sqs_client, arguments[1]) if len(arguments) == 2 else None

@@ -246,6 +246,16 @@ class TestDeletion:
         assert {item["Key"] for item in answer["Deleted"]} == {"a", "b/c", "never-there"}
         assert keys_of(s3.list_objects_v2(Bucket=BUCKET)) == ["d"]
 
+    def test_only_what_has_the_etag(self, s3: Any, request: pytest.FixtureRequest) -> None:
+        moto_differs(request, "ignores the ETag of an object to be deleted")
+        etag = s3.put_object(Bucket=BUCKET, Key="a", Body=b"1")["ETag"]
+        s3.put_object(Bucket=BUCKET, Key="b", Body=b"2")
+        objects = [{"Key": "a", "ETag": etag}, {"Key": "b", "ETag": etag}]
+        answer = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": objects})
+        assert [item["Key"] for item in answer["Deleted"]] == ["a"]
+        assert [(item["Key"], item["Code"]) for item in answer["Errors"]] == [("b", "PreconditionFailed")]
+        assert keys_of(s3.list_objects_v2(Bucket=BUCKET)) == ["b"]
+
     def test_quietly(self, s3: Any, request: pytest.FixtureRequest) -> None:
         moto_differs(request, "ignores Quiet")
         put(s3, "a")

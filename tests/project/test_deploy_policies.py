@@ -28,7 +28,7 @@ ATHENA_IN_OUR_NAME = {  # Athena: access to S3, to databases and tables in the G
 IN_TRANSACTIONS = {"dynamodb:DeleteItem"}
 #: Calls in modules that a deployment imports and does not come to: what makes them, and why not there.
 NOT_THE_TRACKERS = {
-    "s3:ListBucket": "glue.registration lists for `data-hist partitions register`; the tracker is told",
+    "glue:GetPartitions": "glue.compaction_catalogue lists for compaction runs; the tracker asks for named ones",
 }
 NOT_THE_SERVICES = {
     "s3:CreateBucket": "glue.bootstrap makes buckets of the embedded S3; Terraform makes AWS's",

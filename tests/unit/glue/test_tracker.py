@@ -154,6 +154,7 @@ def test_removing_one_object_leaves_the_facts_of_the_others(world: World) -> Non
     ("key", "member"),
     [
         (FOLDER + "_SUCCESS", "marker_count"),
+        ("compacted/events/dt=2026-11-22/hr=10/min=05/0123456789abcdef0123/part-00000.parquet", "marker_count"),
         (FOLDER, "marker_count"),
         ("secor/events/dt=2026-11-22_$folder$", "marker_count"),
         (FOLDER + ".a.gz.crc", "marker_count"),

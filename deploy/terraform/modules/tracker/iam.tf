@@ -96,7 +96,7 @@ data "aws_iam_policy_document" "tracker" {
 
   statement {
     sid     = "RegisterPartitions"
-    actions = ["glue:BatchCreatePartition"]
+    actions = ["glue:BatchCreatePartition", "glue:BatchGetPartition", "glue:BatchUpdatePartition"]
 
     resources = concat(
       ["arn:aws:glue:${var.region}:${var.account_id}:catalog"],
@@ -109,6 +109,19 @@ data "aws_iam_policy_document" "tracker" {
     sid       = "ReadObjects"
     actions   = ["s3:GetObject"]
     resources = ["${var.lake_bucket.arn}/${var.lake_prefix}*"]
+  }
+
+  # Objects that come late for compacted partitions: what lies there is listed, their rows are put beside the others.
+  statement {
+    sid       = "LookAtCompactions"
+    actions   = ["s3:ListBucket"]
+    resources = [var.lake_bucket.arn]
+  }
+
+  statement {
+    sid       = "SettleCompactions"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${var.lake_bucket.arn}/compacted/*"]
   }
 
   statement {
