@@ -41,6 +41,17 @@ def test_a_directory_that_is_served_is_refused(world: World, tmp_path: Path) -> 
         open_world(Settings(data_dir=tmp_path / "data"), json_log(io.BytesIO(), "info"))
 
 
+def test_a_table_spec_with_a_fault_stops_the_start_with_its_file_and_key(tmp_path: Path) -> None:
+    specs = tmp_path / "tables"
+    specs.mkdir()
+    (specs / "shop.yaml").write_text("nam: shop\n")
+    settings = Settings(data_dir=tmp_path / "data", tables_dir=specs)
+    with pytest.raises(SettingsError, match=r"shop\.yaml: name is missing; is nam meant for it\?"):
+        open_world(settings, json_log(io.BytesIO(), "info"))
+    (specs / "shop.yaml").unlink()
+    open_world(settings, json_log(io.BytesIO(), "info")).close()
+
+
 def test_a_start_that_fails_lets_go_of_the_directory(tmp_path: Path) -> None:
     exposed = Settings(data_dir=tmp_path / "data", host="0.0.0.0")
     for _ in range(2):

@@ -55,5 +55,3 @@ def test_a_folder_of_ones_own_is_read_everywhere(
     own_table(specs, granularity="granularty")
     assert run(["tables", "--data-dir", str(tmp_path / "data")]) == 2
     assert "did you mean granularity?" in capfdbinary.readouterr()[1].decode()
-    assert run(["serve", "--port", "0", "--data-dir", str(tmp_path / "data")]) == 2
-    assert "did you mean granularity?" in capfdbinary.readouterr()[1].decode()
