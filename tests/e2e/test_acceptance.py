@@ -99,7 +99,7 @@ def test_one_slot_is_shared_fairly(start_server: Callable[..., Server]) -> None:
     time.sleep(1.1)  # for as long the service may remember that it was open
     with caller(server, keys[0]) as greedy, caller(server, keys[1]) as one, caller(server, keys[2]) as other:
         blocker = greedy.post("/query", json={"query": ENDLESS}).json()["query_id"]
-        count = {"query": "SELECT count(*) AS n FROM events"}
+        count = {"query": "SELECT count(*) AS n FROM events", "reuse": False}  # ten runs, not one that is shared
         queued = [greedy.post("/query", json=count).json() for _ in range(10)]
         modest = [client.post("/query", json=count).json() for client in (one, other)]
         assert {query["status"] for query in (*queued, *modest)} == {"QUEUED"}
