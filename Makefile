@@ -11,7 +11,7 @@ BIN      := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run aws test check format bench trino-judge image lambda lock clean
+.PHONY: help install run aws test check format bench trino-judge image lambda compaction-job lock clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ image:  ## the container image data-hist:latest (needs Docker)
 
 lambda: $(VENV)/installed-dev  ## the tracker's Lambda zip, deploy/build/tracker.zip
 	$(BIN)/python -m deploy.lambda_zip
+
+compaction-job: $(VENV)/installed-dev  ## what the Glue job needs beside its script, deploy/build/compaction-job*.zip
+	$(BIN)/python -m deploy.glue_job_zip
 
 lock: $(VENV)/installed-dev  ## compile the lock files anew from requirements*.in
 	$(BIN)/python -m pip install --quiet uv

@@ -35,6 +35,8 @@ DEFAULT_OUTPUT = ROOT / "deploy" / "build" / "tracker.zip"
 # The least a zip can say; what was built when does not matter, what was built does.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE = 0o100644 << 16
+# pyarrow takes two thirds of what Lambda unpacks; glue.compaction_settling does without this and says so.
+NOT_IN_LAMBDA = ("glue.compaction_objects",)
 _BOTOCORE_BASICS = ("endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json")
 
 
@@ -50,14 +52,17 @@ class CannotBuild(RuntimeError):
     """The zip can't be built; says why."""
 
 
-def reachable_modules(module: str, root: Path = ROOT) -> dict[str, Path]:
-    """The modules of this room that `module` needs, itself included: name -> file. Imports in functions count."""
+def reachable_modules(module: str, root: Path = ROOT, *, without: Sequence[str] = ()) -> dict[str, Path]:
+    """The modules of this room that `module` needs, itself included: name -> file. Imports in functions count.
+
+    `without`: modules that stay away, with what only they need.
+    """
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         path = _module_file(name, root)
-        if path is None or name in found:
+        if path is None or name in found or name in without:
             continue
         found[name] = path
         packages = [name.rpartition(".")[0]] if "." in name else []
@@ -137,6 +142,11 @@ def write_zip(modules: Iterable[Path], wheels: Iterable[Path], services: set[str
         entries[path.relative_to(ROOT).as_posix()] = path.read_bytes()
     for wheel in wheels:
         entries.update(_wheel_entries(wheel, services))
+    return write_entries(entries, output)
+
+
+def write_entries(entries: Mapping[str, bytes], output: Path) -> str:
+    """Writes a zip of these names and contents, the same bytes each time; its SHA-256 in hex."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(output, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(entries):
@@ -149,7 +159,7 @@ def write_zip(modules: Iterable[Path], wheels: Iterable[Path], services: set[str
 
 def build(output: Path = DEFAULT_OUTPUT, target: Target | None = None, wheels: Path | None = None) -> str:
     """Builds the tracker's zip; its SHA-256. `wheels`: a folder with wheels that were downloaded before."""
-    modules = list(reachable_modules(HANDLER_MODULE).values())
+    modules = list(reachable_modules(HANDLER_MODULE, without=NOT_IN_LAMBDA).values())
     services = client_services(modules)
     with tempfile.TemporaryDirectory() as temporary:
         folder = wheels or Path(temporary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -375,6 +376,21 @@ def test_a_late_object_that_cannot_be_taken_in_comes_again(lake: CompactionLake)
     lake.s3.put_object(Bucket=EVENTS.bucket, Key=key, Body=body(row(1))[:-9])
     (failure,) = tracked(lake, key).failed
     assert (failure.code, key in failure.message) == ("NotSettled", True)
+
+
+def test_without_pyarrow_a_late_object_waits_for_somebody_who_has_it(
+    lake: CompactionLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.compact()
+    lake.now += 2 * DAY
+    lake.remove_old()
+    key = lake.put(1, 99, row(1000))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "glue.compaction_objects", None)
+        (failure,) = tracked(lake, key).failed
+    assert (failure.code, "partitions compact only" in failure.message) == ("NotSettled", True)
+    assert tracked(lake, key).failed == []
+    assert lake.rows() == lake.expected
 
 
 def test_registering_the_lake_settles_what_came_unheard(lake: CompactionLake) -> None:
