@@ -6,12 +6,14 @@ import gzip
 import json
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
+from cli.main import run
 from glue.partition_spec import PartitionSpec
 from tests.e2e.conftest import Server, copy_of
 
@@ -77,6 +79,35 @@ def test_copied_objects_are_queryable_by_themselves(
     until(lambda: 'data_hist_lake_changes_total{outcome="foreign"} 1.0' in server.client.get("/metrics").text)
     until(lambda: last_partition(server) == "dt=2026-11-22/hr=01/min=05")
     assert any("dt=2026-13-45" in json.dumps(line) for line in server.logs())
+
+
+def test_an_object_for_a_compacted_partition_is_queryable_by_itself(
+    start_server: Callable[..., Server], loaded_lake: Path, tmp_path: Path
+) -> None:
+    """Once its raw objects are there, which sends it back to them, and once they have been removed."""
+    data_dir = copy_of(loaded_lake, tmp_path)
+    partition, few = "dt=2026-11-20/hr=20/min=05", ("--min-kb", "0", "--from", "2026-11-20T20:05")
+
+    def compact(*arguments: str) -> None:
+        with time_machine.travel(datetime.now(UTC) + timedelta(days=1)):  # what came late stays open for a while
+            assert run(["partitions", "compact", "events", *few, *arguments, "--data-dir", str(data_dir)]) == 0
+
+    def is_compacted() -> bool:
+        return bool(list((data_dir / "s3/data-hist-lake/compacted/events" / partition).rglob("*.parquet")))
+
+    put(data_dir, partition, 2, "a.gz")
+    assert run(["partitions", "register", "events", "--data-dir", str(data_dir)]) == 0
+    compact()
+    assert is_compacted()
+    server = start_server(data_dir, DATA_HIST_WATCH_INTERVAL_SECONDS="1")
+    until_counted(server, 2)
+    put(data_dir, partition, 2, "b.gz")
+    until_counted(server, 4)
+    compact()
+    compact("--remove-old", "--grace", "0")
+    assert not (data_dir / FOLDER / partition).exists()
+    put(data_dir, partition, 2, "c.gz")
+    until_counted(server, 6)
 
 
 def test_an_empty_answer_is_explained(start_server: Callable[..., Server]) -> None:
