@@ -28,6 +28,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(data_dir: Path) -> Iterator[str]:
     with endpoint_process(data_dir) as found:
+        for bucket in ("data-hist-lake", "data-hist-results"):
+            client("s3", found).create_bucket(Bucket=bucket)
         yield found
 
 
@@ -46,8 +48,6 @@ def finished(athena: Any, sql: str) -> dict[str, Any]:
 
 def test_from_objects_to_an_answer(url: str) -> None:
     s3, glue, athena = (client(name, url) for name in ("s3", "glue", "athena"))
-    for bucket in ("data-hist-lake", "data-hist-results"):
-        s3.create_bucket(Bucket=bucket)
     glue.create_database(DatabaseInput={"Name": "history"})
     descriptor = {
         "Columns": [{"Name": "customerid", "Type": "bigint"}, {"Name": "servicename", "Type": "string"}],

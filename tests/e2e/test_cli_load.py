@@ -229,7 +229,12 @@ def test_the_sample_lake_is_made_once(tmp_path: Path) -> None:
     second = data_hist(tmp_path, "sample")
     assert second == {**first, "was_there": True}
     tables = data_hist(tmp_path, "tables")["tables"]
-    assert [table["name"] for table in tables] == ["events", "logs", "metrics"]
+    assert [(table["database"], table["name"]) for table in tables] == [
+        ("data_hist", "events"),
+        ("data_hist_v1", "events"),
+        ("data_hist", "logs"),
+        ("data_hist", "metrics"),
+    ]
     assert {table["freshness"]["last_partition"] for table in tables} == {"dt=2026-11-22/hr=09/min=59"}
     registered = data_hist(tmp_path, "partitions", "register", "logs")
     assert (registered["registered"], registered["already_known"], registered["foreign"]) == (0, 1440, 0)

@@ -113,6 +113,7 @@ def test_a_lake_is_compacted_goes_back_and_loses_what_is_old(
 
 
 def test_failures_are_told_and_the_others_are_compacted(lake: CompactionLake, job: Job) -> None:
+    job.run("--min_kb", "0")
     for minute in (5, 6):
         lake.put(minute, 0, row(minute))
     lake.s3.put_object(Bucket=EVENTS.bucket, Key=lake.key(6, 9), Body=b"not gzip")
