@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, str] = {
     "tracker": "bench.ingest:tracker",
     "landing": "bench.ingest:landing",
     "reconcile": "bench.reconcile:many_partitions",
+    "compaction": "bench.compaction:compacted_over_raw",
 }
 """Name -> the function that measures it. Imported when asked for, so that one can run where another cannot."""
 

@@ -48,11 +48,11 @@ class EventsLake:
         ]
 
 
-def events_lake(data_dir: Path, *, rows: int) -> EventsLake:
-    """Writes and registers about `rows` events (the same number in each partition)."""
+def events_lake(data_dir: Path, *, rows: int, days: int = DAYS) -> EventsLake:
+    """Writes and registers about `rows` events of so many days (the same number in each partition)."""
     lake = open_lake(data_dir)
     spec = lake.tables["events"]
-    partition_count = DAYS * 24 * 60 // MINUTES
+    partition_count = days * 24 * 60 // MINUTES
     per_partition = rows // partition_count
     payloads = _payloads()
     step = MINUTES * 60_000 // per_partition
