@@ -13,7 +13,6 @@ reading is uncertain raises UncertainLine: its object is not for this module.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
@@ -27,6 +26,7 @@ from glue.column_type import ColumnType, InvalidColumnType, parse_type
 from glue.compaction_values import Convert, Malformed, NeedsExact, Uncertain, arrow_type, converter
 from glue.exact_json import Members, NotJson, TooDeep, read_exactly
 from glue.raised_field import RaisedReader
+from glue.single_names import has_single_names
 from glue.table_spec import TableSpec
 
 _WHOLE_NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint"})
@@ -39,8 +39,6 @@ _QUICK_TYPES: Mapping[str, frozenset[type]] = {
     "double": frozenset({float, _NONE}),
 }
 _MAP_OF_TEXTS = parse_type("map<string,string>")
-# A name followed by blanks, or one that ends in a backslash: the count of `":` misses these.
-_UNCOUNTED_NAME = re.compile(rb'"[ \t\r\n]+:|\\\\":')
 _MAXIMUM_HARMLESS_NAMES = 10_000
 
 
@@ -114,7 +112,6 @@ class LineReader:
         self._keys = {column.key: column for column in self._columns}
         if len(self._columns) < 2 or len(self._keys) < len(self._columns):
             raise InvalidColumnType("a table of one column, or with a key for two columns, is not read here")
-        self._all_keys = itemgetter(*(column.key for column in self._columns))
         self._ignores_case = spec.serde_parameters.get("case.insensitive", "true").lower() != "false"
         self._has_dots = spec.serde_parameters.get("dots.in.keys", "false").lower() == "true"
         self._lowered = {key.lower(): key for key in self._keys}
@@ -144,7 +141,7 @@ class LineReader:
             return None
         if not set(map(type, values)) <= {dict} or not self._has_own_names(values):
             return None
-        if not _has_single_names(b"[" + b",".join(lines) + b"]", values):
+        if not has_single_names(b"[" + b",".join(lines) + b"]", values):
             return None
         return _Portion(range(first_number, first_number + len(lines)), lines, values)
 
@@ -173,7 +170,7 @@ class LineReader:
         if (
             isinstance(values, dict)
             and self._has_own_names([values])
-            and _has_single_names(b"[" + line + b"]", [values])
+            and has_single_names(b"[" + line + b"]", [values])
         ):
             return values
         return self._exact_values(line)
@@ -232,19 +229,24 @@ class LineReader:
         """The columns of rows whose values are all of the declared types as they stand; None when one is not."""
         arrays = []
         for column, values in zip(self._columns, self._by_column(rows), strict=True):
-            array = _quick_array(column, values)
+            array = pyarrow.nulls(len(rows), column.arrow) if values is None else _quick_array(column, values)
             if array is None:
                 return None
             arrays.append(array)
         return arrays
 
-    def _by_column(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
-        try:
-            yield from zip(*map(self._all_keys, rows), strict=True) if rows else [()] * len(self._columns)
-        except KeyError:  # rows need not have all columns
-            for column in self._columns:
-                key = column.key
-                yield [row.get(key) for row in rows]
+    def _by_column(self, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Any] | None]:
+        """The values of each column; None for one that no row has."""
+        names: set[str] = set().union(*rows)
+        present = [column.key for column in self._columns if column.key in names]
+        if len(present) > 1:
+            try:
+                whole = dict(zip(present, zip(*map(itemgetter(*present), rows), strict=True), strict=True))
+                return [whole.get(column.key) for column in self._columns]
+            except KeyError:  # rows need not have all columns
+                pass
+        values = {key: [row.get(key) for row in rows] for key in present}
+        return [values.get(column.key) for column in self._columns]
 
     def _converted(self, portion: _Portion) -> tuple[list[list[Any]], dict[int, str]]:
         """The values of each column, one by one, and the rows that have none, by position, with the reason."""
@@ -275,12 +277,14 @@ class LineReader:
         """Raised fields that the row itself has not under their name are read from the payload."""
         if not self._raised_names or not table.num_rows:
             return table
-        found = [self._raised.values(data) for data in table[self._payload_column].to_pylist()]
-        for position, name in enumerate(self._raised_names):
+        found = self._raised.columns(table[self._payload_column].to_pylist())
+        for name, values in zip(self._raised_names, found, strict=True):
             at = table.schema.get_field_index(name)
-            own = table.column(at).to_pylist()
-            values = [mine if mine is not None else row[position] for mine, row in zip(own, found, strict=True)]
-            table = table.set_column(at, table.schema.field(at), pyarrow.array(values, table.schema.field(at).type))
+            field = table.schema.field(at)
+            if table.column(at).null_count < table.num_rows:
+                own = table.column(at).to_pylist()
+                values = [mine if mine is not None else read for mine, read in zip(own, values, strict=True)]
+            table = table.set_column(at, field, pyarrow.array(values, field.type))
         return table
 
 
@@ -313,28 +317,6 @@ def _quick_map(values: Sequence[Any]) -> pyarrow.Array | None:
         pyarrow.array(items, pyarrow.string()),
         mask=mask,
     )
-
-
-def _has_single_names(text: bytes, rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether no name stands twice in an object of this array: the parser, which keeps the last one, lost nothing.
-
-    What it understood, written again, is the text; or else there are as many names in both. Inside a string a quote is
-    always escaped, so that `":` without a backslash before it is the end of a name.
-    """
-    try:
-        if orjson.dumps(rows) == text:
-            return True
-        if _UNCOUNTED_NAME.search(text) is not None:
-            return False
-        return text.count(b'":') - text.count(b'\\":') == sum(map(_name_count, rows))
-    except (TypeError, RecursionError):  # nested deeper than it can be written
-        return False
-
-
-def _name_count(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_name_count(item) for item in value.values() if isinstance(item, dict | list))
-    return sum(_name_count(item) for item in value if isinstance(item, dict | list))
 
 
 def split_lines(chunks: Iterator[bytes], *, maximum_line_bytes: int) -> Iterator[list[bytes]]:

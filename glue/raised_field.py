@@ -26,11 +26,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cached_property
+from math import isfinite
 from typing import Any, TypeVar
 
 import orjson
 
 from glue.column_type import ColumnType, InvalidColumnType, parse_type
+from glue.single_names import has_single_names
 
 _STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]{1,9})\]|\["([^"\\\x00-\x1f]+)"\]')
 _PLAIN_TYPES = ("boolean", "tinyint", "smallint", "int", "bigint", "double", "decimal", "string", "date", "timestamp")
@@ -117,17 +119,45 @@ class RaisedReader:
 
     def values(self, data: str | None) -> list[Any]:
         """The value of each field in a record's `data`; None where SQL gives NULL or where it is not sure."""
-        if data is None or not self._fields:
-            return [None] * len(self._fields)
+        return self._values(data, self._fields)
+
+    def columns(self, payloads: Sequence[str | None]) -> list[Sequence[Any]]:
+        """The same of many payloads, for each field the values of all: several times quicker where they are plain."""
+        rows = [_parsed(data) for data in payloads]
+        if _are_plain(rows, payloads):
+            return [self._column(rows, payloads, field) for field in self._fields]
+        found = [self.values(data) for data in payloads]
+        return list(zip(*found, strict=True)) if found else [()] * len(self._fields)
+
+    def _column(
+        self, rows: Sequence[dict[str, Any] | None], payloads: Sequence[str | None], field: _Field
+    ) -> Sequence[Any]:
+        paths, column_type, _ = field
+        values = _under(rows, paths[0])
+        for steps in paths[1:]:
+            if values is not None and None in values and (others := _under(rows, steps)) is not None:
+                values = [value if value is not None else other for value, other in zip(values, others, strict=True)]
+            elif values is None or None in values:
+                values = None
+                break
+        if values is not None and _are_of_type(values, column_type):
+            return values
+        return [self._values(data, [field])[0] for data in payloads]
+
+    def _values(self, data: str | None, fields: Sequence[_Field]) -> list[Any]:
+        if data is None or not fields:
+            return [None] * len(fields)
         exact: Any = None
         try:
             payload = orjson.loads(data)
+            if payload is None:
+                return [None] * len(fields)
             if not self._is_quick or "\\u" in data:
                 payload, exact, data = None, _exact(data), ""
         except (orjson.JSONDecodeError, RecursionError):
-            return [None] * len(self._fields)  # SQL may still find a field before the place where it breaks
+            return [None] * len(fields)  # SQL may still find a field before the place where it breaks
         found: list[Any] = []
-        for paths, column_type, convert in self._fields:
+        for paths, column_type, convert in fields:
             try:
                 if exact is None and convert is not None:
                     try:
@@ -212,6 +242,59 @@ def _first(payload: Any, data: str, paths: list[_Steps], column_type: ColumnType
         if value is not None:
             return value
     return None
+
+
+# ----------------------------------------------------------------------------- plain payloads, a field at a time
+
+
+_NONE: type = type(None)
+
+
+def _parsed(data: str | None) -> Any:
+    """The payload; None also for one that is no JSON."""
+    try:
+        return None if data is None else orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _are_plain(rows: Sequence[Any], payloads: Sequence[str | None]) -> bool:
+    """Whether all that could be parsed are objects, with no name twice: then nothing was forgotten but how numbers are
+    written.
+    """
+    if not set(map(type, rows)) <= {dict, _NONE}:
+        return False
+    texts = [data for data, row in zip(payloads, rows, strict=True) if data is not None and row is not None]
+    return has_single_names(f"[{','.join(texts)}]".encode(), [row for row in rows if row is not None])
+
+
+def _under(rows: Sequence[dict[str, Any] | None], steps: _Steps) -> list[Any] | None:
+    """What stands under a path in each row; None where the way leads through something else than objects."""
+    found: list[Any] = list(rows)
+    for step, _ in steps:
+        types = set(map(type, found))
+        if not isinstance(step, str) or not types <= {dict, _NONE}:
+            return None
+        if dict not in types:
+            return found
+        if _NONE in types:
+            found = [value or {} for value in found]
+        found = [value.get(step) for value in found]
+    return found
+
+
+def _are_of_type(values: Sequence[Any], column_type: ColumnType) -> bool:
+    """Whether the values as parsed are those of the type: no conversion would change one, none depends on its text."""
+    types = set(map(type, values)) - {_NONE}
+    if not types:
+        return True
+    if column_type.name in _BOUNDS and types == {int}:
+        bound = _BOUNDS[column_type.name]
+        present = [value for value in values if value is not None]
+        return bool(-bound <= min(present) and max(present) < bound)
+    if column_type.name == "double" and types == {float}:
+        return all(value is None or isfinite(value) for value in values)
+    return (column_type.name == "string" and types == {str}) or (column_type.name == "boolean" and types == {bool})
 
 
 def _at(value: Any, step: str | int) -> Any:
