@@ -173,8 +173,9 @@ def beside_glob(count: int = ON_DISK) -> Table:
     table = Table(
         "Planning beside a glob",
         f"One hour of events in a lake of {count:,} minute partitions of one object each, planned, not run: by the"
-        " service and the embedded Athena, and by DuckDB's own read_json over secor/events/*/*/*/* with"
-        " hive_partitioning. Ratio: over the engine alone.",
+        " embedded Athena and by DuckDB's own read_json over secor/events/*/*/*/* with hive_partitioning, both asked"
+        " for dt and hr (60 objects); by the service and the embedded Athena also by time, which may be in the"
+        " partitions of the hour after as well. Ratio: over the embedded Athena asked for dt and hr.",
         goal="the glob takes at least 250 x as long",
         versions=versions("duckdb"),
     )
@@ -187,25 +188,33 @@ def beside_glob(count: int = ON_DISK) -> Table:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"{}\n")
         bare = stack.enter_context(duckdb.connect())
-        first = PartitionSpec.from_datetime(HIT_FROM).values()
+        day, hour, _ = PartitionSpec.from_datetime(HIT_FROM).values()
+        by_hour = f"dt = '{day}' AND hr = '{hour}' GROUP BY servicename"
         sql = (
             f"EXPLAIN SELECT servicename, count(*) FROM read_json('{folder}/s3/data-hist-lake/secor/events/*/*/*/*',"
             " format = 'newline_delimited', hive_partitioning = true,"
             " columns = {servicename: 'VARCHAR', createdtimestamp: 'BIGINT'})"
-            f" WHERE dt = '{first[0]}' AND hr = '{first[1]}' GROUP BY servicename"
+            f" WHERE {by_hour}"
         )
-        engine_sql = planning.planner.plan(SQL, planning.caller).sql
+        asked = f"SELECT servicename, count(*) FROM events WHERE {by_hour}"
+        asked_by_time = planning.planner.plan(SQL, planning.caller).sql
         medians = interleaved(
             {
-                "service and engine": timed(planning.engine, repeat=3),
-                "engine": timed(lambda: planning.runner.plan(QueryText(engine_sql, DATABASE), lambda: None), repeat=3),
+                "engine": timed(lambda: planning.runner.plan(QueryText(asked, DATABASE), lambda: None), repeat=3),
+                "engine, by time": timed(
+                    lambda: planning.runner.plan(QueryText(asked_by_time, DATABASE), lambda: None), repeat=3
+                ),
+                "service and engine, by time": timed(planning.engine, repeat=3),
                 "DuckDB, glob": timed(lambda: bare.execute(sql).fetchall()),
             },
             rounds=5,
         )
     base = medians["engine"]
     table.rows = [Row(name, value, "ms", value / base) for name, value in medians.items()]
-    whole, alone = (medians["DuckDB, glob"] / medians[name] for name in ("service and engine", "engine"))
-    table.finding = f"the glob takes {alone:.0f} x as long as the engine's plan, {whole:.0f} x with the service's"
+    alone, by_time, whole = (medians["DuckDB, glob"] / value for value in list(medians.values())[:3])
+    table.finding = (
+        f"the glob takes {alone:.0f} x as long as the engine's plan; {by_time:.0f} x its plan by time, {whole:.0f} x"
+        " that with the service's"
+    )
     table.met = alone >= 250
     return table

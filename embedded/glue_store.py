@@ -297,10 +297,13 @@ def value_hash(position: Position) -> int:
     return zlib.crc32(str(position[-1]).encode("utf-8", "surrogatepass"))
 
 
+_DECODED = json.JSONDecoder().raw_decode  # json.loads looks at its arguments for longer than it reads such a text
+
+
 def _stored(row: tuple[Any, ...]) -> StoredPartition:
     key_count = len(_KEY_COLUMNS)
     location, descriptor, parameters, times = row[key_count:]
-    values = tuple(json.loads(row[key_count - 1]))
+    values = tuple(_DECODED(row[key_count - 1])[0])
     return StoredPartition(row[:key_count], values, location, descriptor, parameters, times)
 
 
