@@ -57,7 +57,8 @@ from service.ledger_reader import LedgerReader
 from service.model import Caller, OutputColumn, TableDescription
 from service.open_queries import QueryLimits
 from service.places import placed
-from service.queries import QueryService, RangeExplainer
+from service.queries import QueryService
+from service.request_planning import RangeExplainer
 from service.reuse import DataVersions, LedgerDataVersions
 from service.spool import Spools
 from service.sql.margins import PartitionTimes

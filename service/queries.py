@@ -25,13 +25,13 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from opentelemetry.trace import Tracer
@@ -42,42 +42,33 @@ from glue.table_spec import TableSpec
 from service.budgets import Budgets, Grouping, UsageReport
 from service.changes import Changes
 from service.databases import ServedDatabase, StatementPlanner
-from service.downloads import arrow_chunks, csv_chunks, ndjson_chunks, parquet_chunks
-from service.engine import ByteStream, Engine
+from service.engine import Engine
 from service.engine_slots import EngineSlots
 from service.errors import (
     Blame,
-    BudgetExceeded,
     EngineUnavailable,
     IdempotencyConflict,
-    InvalidDownloadLink,
-    InvalidPagingToken,
     InvalidRequest,
-    NoSpaceForResult,
     QueryFailed,
     QueryFailure,
     QueryNotFinished,
     QueryNotFound,
     ResultExpired,
-    ScanLimitExceeded,
     ServiceError,
     StoreUnavailable,
 )
-from service.estimates import Ledger, scan_estimates
+from service.estimates import Ledger
 from service.execution_records import submitted_at_microseconds
-from service.executions import ExecutionStore, Plan, PlanInputs, StoredExecution, leader_of
+from service.executions import ExecutionStore, PlanInputs, StoredExecution, leader_of
 from service.model import (
-    DOWNLOAD_CONTENT_TYPES,
     MAXIMUM_LINK_MINUTES,
     MAXIMUM_RESULTS_PER_PAGE,
-    MAXIMUM_RETENTION_MINUTES,
     MAXIMUM_WAIT_SECONDS,
     Caller,
     Download,
     DownloadFormat,
     DownloadLink,
     DryRun,
-    EmptyReason,
     ExecutionListing,
     Page,
     PartitionListing,
@@ -86,46 +77,30 @@ from service.model import (
     QueryRequest,
     QueryStatus,
     ReuseWish,
-    Statistics,
     TableDescription,
-    TableExplanation,
     TableScanEstimate,
-    estimated_cost_usd,
 )
 from service.open_queries import OpenQueries, QueryLimits
 from service.ownership import Ownership
-from service.pages import PageNotReady, page
+from service.pages import PageNotReady
 from service.process_memory import return_large_buffers
+from service.request_planning import RangeExplainer, RequestPlanner, check_request, planned_statistics
+from service.results import Results, unexpired
 from service.retention import RetentionSweeper
 from service.reuse import DataVersions, ResultReuse
 from service.running import QueryRunner
 from service.scheduler import Scheduler, SchedulerLimits
-from service.shared_spools import NoSharedSpools, SharedSpoolLost, SharedSpools
-from service.spool import RowReader, SpoolBusy, SpoolFull, Spools
-from service.sql.plan import PlannedStatement, TimeRange
+from service.shared_spools import NoSharedSpools, SharedSpools
+from service.spool import Spools
+from service.sql.plan import PlannedStatement
 from service.tables import partition_descriptions, query_freshness, table_description
-from service.tokens import LinkGrant, ListingPosition, TokenSigner
+from service.tokens import ListingPosition, TokenSigner
 from service.tracing import NO_TRACER, current_trace_parent
 
 _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _REMEMBERED_ENDINGS = 4096
-_TROUBLE_SECONDS = 5.0
-_LARGE_BYTES = 2**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_CREDIBLE = _EPOCH + timedelta(days=1)
-# An explanation lists the lake for a range up to this; a longer one is explained from the ledger alone.
-_LONGEST_LISTING = timedelta(days=2)
-
-
-class RangeExplainer(Protocol):
-    """Tells why a range of a table may have no rows (glue.explain.explain_range with its clients)."""
-
-    def __call__(
-        self, spec: TableSpec, start: datetime, end: datetime, *, looks_at_lake: bool
-    ) -> Sequence[tuple[str, str]]:
-        """(code, sentence) of each reason, the likeliest first."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -186,8 +161,10 @@ class QueryService:
         self._signer = signer
         self._ownership = ownership
         self._clock = clock
-        self._explain = explain
-        self._tracer = tracer
+        self._budgets = budgets
+        self._planning = RequestPlanner(
+            self._databases, self._specs, ledger, clock=clock, tracer=tracer, explain=explain, budgets=budgets
+        )
         self._shared_spools = shared_spools or NoSharedSpools()
         self._changes = Changes()
         self._runner = QueryRunner(
@@ -197,7 +174,7 @@ class QueryService:
             ownership=ownership,
             clock=clock,
             on_end=self._ended,
-            plan_again=self._plan_again,
+            plan_again=self._planning.plan_again,
             on_progress=self._progressed,
             on_left=self._left,
             slots=slots,
@@ -206,7 +183,6 @@ class QueryService:
         )
         self._query_limits = query_limits or QueryLimits()
         self._open_queries = OpenQueries(self._is_unfinished)
-        self._budgets = budgets
         self._on_ended = on_ended
         self._reuse = ResultReuse(
             store,
@@ -229,10 +205,6 @@ class QueryService:
             clock_tolerance=self._settings.clock_tolerance,
         )
         self._pool = ThreadPoolExecutor(self._settings.pool_threads, thread_name_prefix="query-service")
-        # apart: writing spools again must not keep anybody from asking for a status, nor large ones the small ones
-        self._spooling_pool = ThreadPoolExecutor(2, thread_name_prefix="query-service-spool")
-        self._large_spooling_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-large-spool")
-        self._sharing_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-share")
         self._followers_pool = ThreadPoolExecutor(1, thread_name_prefix="query-service-followers")
         self._upkeep: threading.Thread | None = None
         self._is_closing = threading.Event()
@@ -243,9 +215,16 @@ class QueryService:
         self._endings_lock = threading.Lock()
         # what this process drives changes by nobody else while it runs, so it is answered from memory too
         self._running: dict[str, StoredExecution] = {}
-        self._spooling_again: set[str] = set()
-        self._lost_results: dict[str, QueryFailed] = {}
-        self._spooling_troubles: dict[str, tuple[float, ServiceError]] = {}
+        self._results = Results(
+            engine,
+            spools,
+            self._shared_spools,
+            signer,
+            self._runner,
+            clock=clock,
+            page_wait_seconds=self._settings.page_wait_seconds,
+            on_spooled=self._kept,
+        )
 
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished and starts the upkeep (adoption, retention)."""
@@ -264,6 +243,7 @@ class QueryService:
     async def close(self) -> None:
         """Stops taking queries, gives unfinished ones back for the next process, and closes everything it was given."""
         self._is_closing.set()
+        self._results.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     async def submit(self, request: QueryRequest, caller: Caller) -> QueryExecution:
@@ -284,7 +264,7 @@ class QueryService:
         """
         ending = self._remembered_ending(query_id, caller)
         if ending is not None:
-            return self._not_expired(ending).execution
+            return self._unexpired(ending).execution
         if wait_seconds <= 0:
             running = self._running.get(query_id)
             if running is not None and self._is_driven_here(running, caller):
@@ -292,7 +272,7 @@ class QueryService:
             stored = await self._in_pool(self._owned, query_id, caller)
         else:
             stored = await self._until_terminal(query_id, caller, min(wait_seconds, MAXIMUM_WAIT_SECONDS))
-        return self._with_position(self._not_expired(stored))
+        return self._with_position(self._unexpired(stored))
 
     async def next_page(
         self,
@@ -309,13 +289,17 @@ class QueryService:
         if not 1 <= results_per_page <= MAXIMUM_RESULTS_PER_PAGE:
             detail = f"results_per_page must be from 1 to {MAXIMUM_RESULTS_PER_PAGE}"
             raise InvalidRequest(detail, field="results_per_page")
-        page_in_memory = self._page_in_memory(query_id, caller, paging_token, results_per_page)
-        if page_in_memory is not None:
-            return page_in_memory
+        ending = self._remembered_ending(query_id, caller)
+        if ending is not None:
+            page = self._results.page_in_memory(ending, paging_token, results_per_page)
+            if page is not None:
+                return page
         deadline = time.monotonic() + self._settings.page_wait_seconds
         while True:
             try:
-                return await self._in_pool(self._page, query_id, caller, paging_token, results_per_page)
+                return await self._in_pool(
+                    lambda: self._results.page(self._finished(query_id, caller), paging_token, results_per_page)
+                )
             except PageNotReady:
                 if time.monotonic() >= deadline:
                     raise QueryNotFinished(
@@ -327,7 +311,7 @@ class QueryService:
 
     async def explain_empty(self, query_id: str, caller: Caller) -> QueryExplanation:
         """Why this query has no rows, as far as catalogue, ledger and lake tell. Raises QueryNotFound and its kin."""
-        return await self._in_pool(self._explain_empty, query_id, caller)
+        return await self._in_pool(lambda: self._planning.explain_empty(self._unexpired(self._owned(query_id, caller))))
 
     async def cancel(self, query_id: str, caller: Caller) -> QueryExecution:
         """Cancels and answers once the execution is truly terminal; a terminal one is answered as it is.
@@ -353,11 +337,11 @@ class QueryService:
 
     async def validate(self, request: QueryRequest, caller: Caller) -> DryRun:
         """What submit would do with this request; never raises for faults of the request, which are its `problems`."""
-        return await self._in_pool(self._dry_run, request, caller)
+        return await self._in_pool(self._planning.dry_run, request, caller)
 
     async def download(self, query_id: str, caller: Caller, format: DownloadFormat) -> Download:
         """The whole result as a stream of bytes. Raises as next_page does."""
-        return await self._in_pool(self._download, query_id, caller, format)
+        return await self._in_pool(lambda: self._results.download(self._finished(query_id, caller), format))
 
     async def download_link(
         self, query_id: str, caller: Caller, format: DownloadFormat, *, valid_minutes: int = MAXIMUM_LINK_MINUTES
@@ -368,7 +352,7 @@ class QueryService:
         """
         if not 1 <= valid_minutes <= MAXIMUM_LINK_MINUTES:
             raise InvalidRequest(f"valid_minutes must be from 1 to {MAXIMUM_LINK_MINUTES}", field="valid_minutes")
-        return await self._in_pool(self._link, query_id, caller, format, valid_minutes)
+        return await self._in_pool(lambda: self._results.link(self._finished(query_id, caller), format, valid_minutes))
 
     async def linked_download(self, query_id: str, token: str) -> tuple[Download, Caller]:
         """What a link leads to, and who made it may have seen. Raises InvalidDownloadLink, and as next_page does."""
@@ -496,7 +480,7 @@ class QueryService:
     # --- submit -------------------------------------------------------------------------------------------------
 
     def _submit(self, request: QueryRequest, caller: Caller) -> QueryExecution:
-        _check_request(request)
+        check_request(request)
         body_hash = _body_hash(request)
         if request.idempotency_key is not None:
             earlier = self._store.by_idempotency_key(caller.tenant, request.idempotency_key)
@@ -505,7 +489,7 @@ class QueryService:
         query_id = str(uuid4())
         self._open_queries.take(query_id, self._query_limits.of(caller))
         try:
-            planned, estimates = self._planned(request, caller)
+            planned, estimates = self._planning.planned(request, caller)
             stored = self._new_execution(query_id, request, caller, planned, estimates, body_hash)
             with self._reuse.deciding(stored, planned, request.reuse) as decided:
                 kept = self._charged(decided, estimates)
@@ -559,20 +543,6 @@ class QueryService:
         stored = self._store.get(query_id)
         return stored is not None and not stored.execution.is_terminal
 
-    def _planned(self, request: QueryRequest, caller: Caller) -> tuple[PlannedStatement, tuple[TableScanEstimate, ...]]:
-        with self._tracer.start_as_current_span("plan") as span:
-            planned = self._plan(request, caller)
-            estimates = scan_estimates(self._ledger, planned.tables)
-            estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
-            span.set_attribute("data_hist.estimated_bytes", estimated_bytes)
-            _check_scan_limit(request, caller, estimated_bytes)
-        return planned, estimates
-
-    def _plan(self, request: QueryRequest, caller: Caller) -> PlannedStatement:
-        time_range = TimeRange(request.from_ms, request.to_ms)
-        planner = self._databases[request.database].planner
-        return planner.plan(request.query, caller, time_range=time_range, parameters=request.parameters)
-
     def _new_execution(
         self,
         query_id: str,
@@ -590,7 +560,7 @@ class QueryService:
             query=request.query,
             retention_minutes=request.retention_minutes,
             submitted_at=self._clock(),
-            statistics=_planned_statistics(estimates),
+            statistics=planned_statistics(estimates),
             freshness=query_freshness(self._specs, self._ledger, planned.tables, self._clock()),
         )
         return StoredExecution(
@@ -615,108 +585,11 @@ class QueryService:
             trace_parent=current_trace_parent(),
         )
 
-    def _plan_again(self, stored: StoredExecution) -> Plan:
-        """The plan as it is now, for a query that waited longer than its first plan is valid."""
-        execution, inputs = stored.execution, stored.plan_inputs or PlanInputs(customers=())
-        customers = None if inputs.customers is None else frozenset(inputs.customers)
-        caller = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
-        time_range = TimeRange(inputs.from_ms, inputs.to_ms)
-        planner = self._databases[inputs.database].planner
-        planned = planner.plan(execution.query, caller, time_range=time_range, parameters=inputs.parameters)
-        estimates = scan_estimates(self._ledger, planned.tables)
-        return Plan(
-            planned.sql,
-            frozenset(planned.json_columns),
-            tuple(planned.columns),
-            planned.valid_until,
-            _planned_statistics(estimates),
-        )
-
-    def _explain_empty(self, query_id: str, caller: Caller) -> QueryExplanation:
-        stored = self._not_expired(self._owned(query_id, caller))
-        execution = stored.execution
-        rows_total = execution.statistics.rows_total
-        if rows_total:
-            return QueryExplanation(query_id, execution.status, rows_total, ())
-        inputs = stored.plan_inputs or PlanInputs(customers=())
-        customers = None if inputs.customers is None else frozenset(inputs.customers)
-        asked_as = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
-        time_range = TimeRange(inputs.from_ms, inputs.to_ms)
-        planner = self._databases[inputs.database].planner
-        planned = planner.plan(execution.query, asked_as, time_range=time_range, parameters=inputs.parameters)
-        tables = tuple(
-            self._explained(self._specs[scan.name], scan.partition_range, inputs.customers)
-            for scan in planned.tables
-            if scan.name in self._specs
-        )
-        return QueryExplanation(query_id, execution.status, rows_total, tables)
-
-    def _explained(
-        self, spec: TableSpec, time_range: PartitionRange | None, customers: tuple[int, ...] | None
-    ) -> TableExplanation:
-        first = None if time_range is None else time_range.first
-        last = None if time_range is None else time_range.last
-        reasons: list[EmptyReason] = []
-        if time_range is not None and time_range.is_empty:
-            reasons.append(EmptyReason("range_empty", "the conditions on time exclude one another"))
-        elif self._explain is not None:
-            start = _FIRST_CREDIBLE if first is None else first.start()
-            end = max(self._clock(), start + timedelta(minutes=1)) if last is None else last.end()
-            is_short = end - start <= _LONGEST_LISTING
-            found = self._explain(spec, start, end, looks_at_lake=is_short)
-            reasons += [EmptyReason(code, detail) for code, detail in found]
-        if customers is not None:
-            shown = ", ".join(map(str, customers[:10])) + (", ..." if len(customers) > 10 else "")
-            reasons.append(
-                EmptyReason("tenant", f"this key sees rows of {spec.tenant_column} {shown or 'nobody'} only")
-            )
-        return TableExplanation(
-            spec.reference,
-            None if first is None else first.path(),
-            None if last is None else last.path(),
-            tuple(reasons),
-        )
-
     def _same_query(self, earlier: StoredExecution, body_hash: str) -> QueryExecution:
         if earlier.body_hash != body_hash:
             detail = "this Idempotency-Key was used before with another body"
             raise IdempotencyConflict(detail, query_id=earlier.query_id)
         return self._with_position(earlier)
-
-    def _dry_run(self, request: QueryRequest, caller: Caller) -> DryRun:
-        problems: list[ServiceError] = []
-        try:
-            _check_request(request)
-        except InvalidRequest as problem:
-            if problem.field == "query":
-                return DryRun(is_valid=False, problems=(problem,))
-            problems.append(problem)
-        try:
-            planned = self._plan(request, caller)
-        except ServiceError as problem:
-            return DryRun(is_valid=False, problems=(*problems, problem))
-        estimates = scan_estimates(self._ledger, planned.tables)
-        estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
-        try:
-            _check_scan_limit(request, caller, estimated_bytes)
-        except ScanLimitExceeded as problem:
-            problems.append(problem)
-        if self._budgets is not None and not problems:
-            try:
-                self._budgets.check(caller.tenant, estimated_bytes, reads_tables=bool(estimates))
-            except (BudgetExceeded, ScanLimitExceeded) as problem:
-                problems.append(problem)
-        return DryRun(
-            is_valid=not problems,
-            statement_kind=str(planned.kind),
-            columns=tuple(planned.columns),
-            tables=estimates,
-            partition_count=sum(estimate.partition_count for estimate in estimates),
-            object_count=sum(estimate.object_count for estimate in estimates),
-            estimated_bytes=estimated_bytes,
-            estimated_cost_usd=estimated_cost_usd(estimated_bytes),
-            problems=tuple(problems),
-        )
 
     # --- looking at executions ----------------------------------------------------------------------------------
 
@@ -780,15 +653,8 @@ class QueryService:
             if len(self._endings) > _REMEMBERED_ENDINGS:
                 self._endings.popitem(last=False)
 
-    def _not_expired(self, stored: StoredExecution) -> StoredExecution:
-        """The execution, unless its result has expired. FAILED and CANCELLED ones are told as long as remembered."""
-        execution = stored.execution
-        if execution.status is not QueryStatus.FINISHED:
-            return stored
-        if execution.is_expunged or (execution.expires_at is not None and execution.expires_at <= self._clock()):
-            detail = f"the result was kept for {execution.retention_minutes} minutes and has been deleted"
-            raise ResultExpired(detail, query_id=stored.query_id, expired_at=execution.expires_at)
-        return stored
+    def _unexpired(self, stored: StoredExecution) -> StoredExecution:
+        return unexpired(stored, self._clock())
 
     def _with_position(self, stored: StoredExecution) -> QueryExecution:
         execution = stored.execution
@@ -843,22 +709,8 @@ class QueryService:
         self._changes.notify(stored.query_id)
         if stored.execution.has_result and stored.execution.expires_at is not None:
             self._spools.expire_at(stored.query_id, stored.execution.expires_at)
-            if stored.is_spooled and not self._is_closing.is_set():
-                self._sharing_pool.submit(self._share, stored)
-
-    def _share(self, stored: StoredExecution) -> None:
-        """Lets the other replicas read a spool that this one has written, if it is worth it."""
-        query_id = stored.query_id
-        try:
-            kept = self._spools.is_complete(query_id) and self._shared_spools.keep(
-                stored, self._spools.folder(query_id)
-            )
-            if kept and self._not_expired(stored) is stored:
-                _LOG.info("the spool of query %s is shared", query_id)
-        except ResultExpired:  # it ended while it was being shared: whoever swept it did not see it
-            self._shared_spools.delete(stored)
-        except Exception:
-            _LOG.exception("the spool of query %s could not be shared", query_id)
+            if stored.is_spooled:
+                self._results.share_soon(stored)
 
     def _listing(
         self, caller: Caller, status: QueryStatus | None, limit: int, paging_token: str | None
@@ -909,153 +761,10 @@ class QueryService:
             raise QueryFailed(QueryFailure("QueryCancelled", "the query was cancelled", Blame.USER), query_id=query_id)
         if execution.error is not None:
             raise QueryFailed(execution.error, query_id=query_id)
-        return self._not_expired(stored)
-
-    def _page_in_memory(
-        self, query_id: str, caller: Caller, paging_token: str | None, results_per_page: int
-    ) -> Page | None:
-        """The page when it can be had without waiting for a disk or a lock: some 20 us, less than a change of
-        threads.
-        """
-        stored = self._remembered_ending(query_id, caller)
-        reader = self._spools.open_reader(query_id)
-        if stored is None or reader is None or not stored.execution.has_result:
-            return None
-        try:
-            return page(
-                reader,
-                self._signer,
-                query_id=query_id,
-                tenant=caller.tenant,
-                columns=stored.execution.columns or (),
-                paging_token=paging_token,
-                results_per_page=results_per_page,
-                is_waiting_allowed=False,
-            )
-        except OSError:  # not in memory (EAGAIN), or a file system that cannot tell (EOPNOTSUPP)
-            return None
-
-    def _page(self, query_id: str, caller: Caller, paging_token: str | None, results_per_page: int) -> Page:
-        stored = self._finished(query_id, caller)
-
-        def of(reader: RowReader) -> Page:
-            return page(
-                reader,
-                self._signer,
-                query_id=query_id,
-                tenant=caller.tenant,
-                columns=stored.execution.columns or (),
-                paging_token=paging_token,
-                results_per_page=results_per_page,
-            )
-
-        own = self._spools.reader(query_id)
-        if own is not None:
-            with suppress(PageNotReady):
-                return of(own)
-        shared = self._shared_spools.reader(stored)
-        if shared is not None:
-            try:
-                return of(shared)
-            except SharedSpoolLost as error:
-                _LOG.warning("the shared spool of query %s is gone: %s", query_id, error)
-                self._shared_spools.forget(query_id)
-        self._spool_again_soon(stored)
-        raise PageNotReady
-
-    def _spool_again_soon(self, stored: StoredExecution) -> None:
-        """Sees to it that a spool whose writer is gone is written again; does nothing while somebody writes it.
-
-        Raises QueryFailed when it was tried, and the engine's result is gone; NoSpaceForResult, EngineUnavailable or
-        StoreUnavailable when it was tried a moment ago and could not be done.
-        """
-        with self._endings_lock:
-            since, trouble = self._spooling_troubles.get(stored.query_id, (float("-inf"), None))
-            if trouble is not None and time.monotonic() - since < _TROUBLE_SECONDS:
-                raise trouble
-            lost = self._lost_results.get(stored.query_id)
-            if lost is not None:
-                raise QueryFailed(lost.failure, query_id=stored.query_id) from lost
-            if stored.query_id in self._spooling_again or self._is_closing.is_set():
-                return
-            self._spooling_again.add(stored.query_id)
-        result_bytes = stored.execution.statistics.result_bytes
-        is_small = result_bytes is not None and result_bytes < _LARGE_BYTES
-        pool = self._spooling_pool if is_small else self._large_spooling_pool
-        pool.submit(self._spool_again, stored.query_id)
-
-    def _spool_again(self, query_id: str) -> None:
-        trouble: ServiceError | None = None
-        try:
-            spooled = None if self._spools.is_complete(query_id) else self._runner.spool_again(query_id)
-            if spooled is not None:
-                self._kept(spooled)
-        except SpoolBusy:
-            pass
-        except SpoolFull as error:
-            _LOG.error("there is no room for the result of query %s: %s", query_id, error)
-            trouble = NoSpaceForResult("this replica has no room for the rows of the result; ask again")
-        except (EngineUnavailable, StoreUnavailable) as error:
-            _LOG.warning("the result of query %s could not be spooled again: %s", query_id, error)
-            trouble = error
-        except QueryFailed as error:
-            _LOG.warning("the result of query %s is gone: %s", query_id, error)
-            if not error.failure.retryable:
-                with self._endings_lock:
-                    self._lost_results[query_id] = error
-        except Exception:
-            _LOG.exception("the result of query %s could not be spooled again", query_id)
-        finally:
-            with self._endings_lock:
-                self._spooling_again.discard(query_id)
-                if trouble is None:
-                    self._spooling_troubles.pop(query_id, None)
-                else:
-                    self._spooling_troubles[query_id] = (time.monotonic(), trouble)
-
-    def _download(self, query_id: str, caller: Caller, format: DownloadFormat) -> Download:
-        stored = self._finished(query_id, caller)
-        columns = stored.execution.columns or ()
-        engine_id = stored.engine_id or ""
-
-        def open_result() -> ByteStream:
-            return self._engine.open_result(engine_id, stored.result_location)
-
-        chunks: Iterator[bytes]
-        if format is DownloadFormat.CSV:
-            chunks = csv_chunks(open_result)
-        elif format is DownloadFormat.NDJSON:
-            chunks = ndjson_chunks(lambda: self._growing_reader(stored))
-        elif format is DownloadFormat.PARQUET:
-            chunks = parquet_chunks(open_result, columns, stored.json_columns)
-        else:
-            chunks = arrow_chunks(open_result, columns, stored.json_columns)
-        return Download(
-            query_id=query_id,
-            format=format,
-            content_type=DOWNLOAD_CONTENT_TYPES[format],
-            file_name=f"{query_id}.{format.value}",
-            chunks=chunks,
-        )
-
-    def _link(self, query_id: str, caller: Caller, format: DownloadFormat, valid_minutes: int) -> DownloadLink:
-        stored = self._finished(query_id, caller)
-        expires_at = self._clock() + timedelta(minutes=valid_minutes)
-        if stored.execution.expires_at is not None:
-            expires_at = min(expires_at, stored.execution.expires_at)
-        expires_at = expires_at.replace(microsecond=0)
-        grant = LinkGrant(int(expires_at.timestamp()), format)
-        token = self._signer.link_token(grant, query_id=query_id)
-        return DownloadLink(query_id, format, token, expires_at)
+        return self._unexpired(stored)
 
     def _linked(self, query_id: str, token: str) -> tuple[Download, Caller]:
-        try:  # before anything is looked up: whoever makes links up costs us no more than that
-            grant = self._signer.link_grant(token, query_id=query_id)
-        except InvalidPagingToken:
-            detail = "this link is not one that the service made, or was altered"
-            raise InvalidDownloadLink(detail, query_id=query_id) from None
-        if self._clock().timestamp() >= grant.expires_at_s:
-            raise InvalidDownloadLink("this link has expired; ask for another one", query_id=query_id)
+        file_format = self._results.granted(query_id, token)
         stored = self._store.get(query_id)
         if stored is None:
             raise ResultExpired("the result has been deleted", query_id=query_id, expired_at=None)
@@ -1064,27 +773,7 @@ class QueryService:
         maker = Caller(
             execution.tenant, None if customers is None else frozenset(customers), frozenset(), execution.key_id
         )
-        return self._download(query_id, maker, grant.file_format), maker
-
-    def _growing_reader(self, stored: StoredExecution) -> RowReader:
-        """The reader of a spool that exists or soon will. Raises QueryNotFinished when it does not come, and what
-        _spool_again_soon raises.
-        """
-        deadline = time.monotonic() + self._settings.page_wait_seconds
-        while True:
-            own = self._spools.reader(stored.query_id)
-            if own is not None and own.is_complete:
-                return own
-            shared = self._shared_spools.reader(stored)
-            if shared is not None:
-                return shared
-            self._spool_again_soon(stored)
-            if own is not None:
-                return own
-            if time.monotonic() >= deadline:
-                detail = "the rows are still being written; ask again"
-                raise QueryNotFinished(detail, query_id=stored.query_id, status=QueryStatus.FINISHED)
-            time.sleep(0.02)
+        return self._results.download(self._finished(query_id, maker), file_format), maker
 
     # --- upkeep -------------------------------------------------------------------------------------------------
 
@@ -1117,25 +806,14 @@ class QueryService:
         if self._upkeep is not None:
             self._upkeep.join()
         self._scheduler.close()
-        for pool in (self._spooling_pool, self._large_spooling_pool):
-            pool.shutdown(wait=True, cancel_futures=True)
-        for pool in (self._sharing_pool, self._followers_pool):
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._results.close()
+        self._followers_pool.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._spools.close()
         self._ownership.release()
         self._store.close()
         if self._budgets is not None:
             self._budgets.close()
-
-
-def _planned_statistics(estimates: Sequence[TableScanEstimate]) -> Statistics:
-    return Statistics(
-        partitions_scanned=sum(estimate.partition_count for estimate in estimates),
-        partitions_skipped=sum(estimate.partitions_skipped for estimate in estimates),
-        objects_scanned=sum(estimate.object_count for estimate in estimates),
-        bytes_skipped=sum(estimate.bytes_skipped for estimate in estimates),
-    )
 
 
 def _is_query_id(text: str) -> bool:
@@ -1156,38 +834,6 @@ def _moment(milliseconds: int | None, field: str) -> datetime | None:
     if moment is None or not 2 <= moment.year <= 9998:
         raise InvalidRequest("is not a time of the years 2 to 9998", field=field)
     return moment
-
-
-def _check_request(request: QueryRequest) -> None:
-    for name, text in (("query", request.query), ("idempotency_key", request.idempotency_key or "")):
-        if not _is_unicode(text):
-            raise InvalidRequest(f"{name} holds half a surrogate pair, which is not a character", field=name)
-    if not 1 <= request.retention_minutes <= MAXIMUM_RETENTION_MINUTES:
-        detail = f"retention_minutes must be from 1 to {MAXIMUM_RETENTION_MINUTES}"
-        raise InvalidRequest(detail, field="retention_minutes")
-    if request.from_ms is not None and request.to_ms is not None and request.from_ms > request.to_ms:
-        raise InvalidRequest("from must not be after to", field="from")
-    if request.max_bytes_scanned is not None and request.max_bytes_scanned < 0:
-        raise InvalidRequest("max_bytes_scanned must not be negative", field="max_bytes_scanned")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _check_scan_limit(request: QueryRequest, caller: Caller, estimated_bytes: int) -> None:
-    limits = [limit for limit in (request.max_bytes_scanned, caller.maximum_scan_bytes) if limit is not None]
-    if limits and estimated_bytes > min(limits):
-        raise ScanLimitExceeded(
-            f"the query would scan about {estimated_bytes} bytes, and its limit is {min(limits)};"
-            " narrow the time range (from, to, createdtimestamp) or raise the limit",
-            limit_bytes=min(limits),
-            estimated_bytes=estimated_bytes,
-        )
 
 
 def _body_hash(request: QueryRequest) -> str:

@@ -336,7 +336,7 @@ def test_pages_say_that_there_is_no_room_and_the_csv_needs_none(replicas: Replic
         assert len(b"".join(await asyncio.to_thread(list, download.chunks)).splitlines()) == ROWS + 1
         assert (await first.next_page(query_id, ALICE)).row_count == 1000
         disk.is_full = False
-        second._spooling_troubles.clear()  # five seconds later
+        second._results._spooling_troubles.clear()  # five seconds later
         assert await all_rows([second], query_id) == list(range(ROWS))
 
     replicas.run(use)
