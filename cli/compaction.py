@@ -26,6 +26,16 @@ if TYPE_CHECKING:  # what commands need at run time they import themselves: help
 
 app = typer.Typer(help="What compaction has written.", no_args_is_help=True)
 MAXIMUM_LINES = 100
+WHY_LEFT_RAW = {
+    "archived": "objects of it are in the archive",
+    "changed": "objects came or went meanwhile",
+    "empty": "it has no objects",
+    "open": "more objects may come",
+    "relocated": "somebody else gave it another location",
+    "small": "fewer than 4 objects and less than --min-kb: as Parquet it would be larger and slower",
+    "unregistered": "the catalogue has no such partition: data-hist partitions register",
+    "young": "it ended less than --older-than ago",
+}
 _KILOBYTE, _MEGABYTE = 1 << 10, 1 << 20
 
 
@@ -160,7 +170,7 @@ def _tell_compacted(report: CompactionReport, *, as_json: bool) -> int:
         if count:
             write_text(f"{count:,} {text}")
     for reason, count in sorted(report.skipped.items()):
-        write_text(f"{counted(count, 'partition')} left raw: {reason}")
+        write_text(f"{counted(count, 'partition')} left raw: {reason} ({WHY_LEFT_RAW[reason]})")
     return int(exit_code)
 
 

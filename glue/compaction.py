@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import islice
 from typing import Any, Protocol
 
@@ -87,6 +88,19 @@ class CompactionOptions:
     minimum_bytes: int = MINIMUM_BYTES
     target_object_bytes: int = TARGET_OBJECT_BYTES
     run_bytes: int = RUN_BYTES
+
+
+class LeftRaw(StrEnum):
+    """Why a partition was not compacted."""
+
+    ARCHIVED = "archived"
+    CHANGED = "changed"
+    EMPTY = "empty"
+    OPEN = "open"
+    RELOCATED = "relocated"
+    SMALL = "small"
+    UNREGISTERED = "unregistered"
+    YOUNG = "young"
 
 
 @dataclass
@@ -232,7 +246,7 @@ class _Run:
     ) -> CompactionJob | None:
         """What is to be done with a partition: a job, or nothing more."""
         if entry is None:
-            self.report.skipped["unregistered"] += 1
+            self.report.skipped[LeftRaw.UNREGISTERED] += 1
             return None
         if entry.is_raw:
             marked = last_word(stored)
@@ -241,7 +255,7 @@ class _Run:
                 return None
             return self._job(partition, raw)
         if entry.compaction_id is None:
-            self.report.skipped["relocated"] += 1
+            self.report.skipped[LeftRaw.RELOCATED] += 1
             return None
         return self._judge_compacted(entry, raw, stored.get(entry.compaction_id, StoredCompaction(entry.compaction_id)))
 
@@ -284,23 +298,23 @@ class _Run:
             self.options.run_bytes,
         )
 
-    def _why_not(self, partition: PartitionSpec, raw: RawFolder) -> str:
+    def _why_not(self, partition: PartitionSpec, raw: RawFolder) -> LeftRaw | None:
         if not raw.objects:
-            return "empty"
+            return LeftRaw.EMPTY
         if raw.archived_count:
-            return "archived"
+            return LeftRaw.ARCHIVED
         closes_at = closing_time(self.spec, partition)
         if self.now < closes_at:
-            return "open"
+            return LeftRaw.OPEN
         record = None if self.ledger is None else self.ledger.partition(self.spec.reference, partition)
         if record is not None:
             if partition_state(self.spec, partition, record, self.now) is not PartitionState.CLOSED:
-                return "open"
+                return LeftRaw.OPEN
         elif self._came_late(raw, closes_at):
-            return "open"
+            return LeftRaw.OPEN
         if raw.size_bytes < self.options.minimum_bytes and len(raw.objects) < _FEW_OBJECTS:
-            return "small"
-        return "young" if self.now < partition.end() + self.options.older_than else ""
+            return LeftRaw.SMALL
+        return LeftRaw.YOUNG if self.now < partition.end() + self.options.older_than else None
 
     def _came_late(self, raw: RawFolder, closes_at: datetime) -> bool:
         """Without a ledger nobody knows whether an object came late or was loaded: it waits as if it was late."""
@@ -374,7 +388,7 @@ class _Run:
                 written[outcome.job.partition] = outcome
         for partition in self._changed(written):
             written.pop(partition)
-            self.report.skipped["changed"] += 1
+            self.report.skipped[LeftRaw.CHANGED] += 1
         self._switch(written)
 
     def _changed(self, written: Mapping[PartitionSpec, JobOutcome]) -> list[PartitionSpec]:
@@ -402,7 +416,7 @@ class _Run:
                 self._settle(
                     RegisteredPartition(partition, "", manifest.compaction_id, is_raw=False, switched_at=self.now)
                 )
-                self.report.skipped["changed"] += 1
+                self.report.skipped[LeftRaw.CHANGED] += 1
                 continue
             if self.ledger is not None:
                 groups = [read_instead(manifest)]

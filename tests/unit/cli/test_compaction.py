@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import time_machine
 
+from cli.compaction import WHY_LEFT_RAW
 from cli.main import run
+from glue.compaction import LeftRaw
 from tests.contract.compaction_lake import body, row
 
 FOLDER = "s3/data-hist-lake/secor/events/dt=2026-11-21/hr=10"
@@ -84,7 +86,7 @@ def test_a_range_and_those_that_cannot_be(command: Command, data_dir: Path) -> N
     assert (report["compacted"], report["failed_count"], report["exit_code"]) == (1, 1, 3)
     assert "min=02" in command("partitions", "compact", "events", status=3)
     skipped = command("partitions", "compact", "events", "--older-than", "90d", "--from", "2026-11-21T10:02")
-    assert "1 partition left raw: young" in skipped
+    assert "1 partition left raw: young (" in skipped
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,7 @@ def test_what_cannot_be_meant_is_refused(command: Command, arguments: list[str],
 def test_a_table_that_is_none_has_a_near_one(command: Command) -> None:
     assert "did you mean events?" in command("partitions", "compact", "evnts", status=2)
     assert "did you mean events?" in command("compactions", "list", "evnts", status=2)
+
+
+def test_each_reason_to_leave_a_partition_raw_is_told_in_words() -> None:
+    assert set(WHY_LEFT_RAW) == set(LeftRaw)
