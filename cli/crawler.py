@@ -11,11 +11,10 @@ import typer
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
 from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from cli.output import counted, say, shown_bytes, write_json, write_table, write_text
+from cli.output import counted, say, shown_bytes, shown_time, write_json, write_table, write_text
 
 if TYPE_CHECKING:  # what commands need at run time they import themselves: help is quick
     from collections.abc import Mapping
-    from datetime import datetime
 
     from cli.lake import Lake
     from glue.crawl_changes import TableChange
@@ -206,7 +205,7 @@ def status(
             d["state"],
             d["schedule"] or "-",
             d["last_crawl_status"] or "-",
-            _moment(d["last_crawl_started_at"]),
+            shown_time(d["last_crawl_started_at"]),
         )
         for d in documents
     ]
@@ -248,7 +247,7 @@ def history(
     rows = [
         (
             name,
-            run.started_at.isoformat(timespec="seconds"),
+            shown_time(run.started_at),
             run.state,
             "-" if run.seconds is None else f"{run.seconds:,.0f}",
             "-" if run.cost_usd is None else f"${run.cost_usd:,.2f}",
@@ -546,10 +545,6 @@ def _tell_change(change: TableChange, configuration: CrawlerConfiguration) -> No
     if change.removed:
         write_text(f"  not found: {', '.join(change.removed)}")
     write_text(f"  {change.verdict}: the crawler {change.effect}")
-
-
-def _moment(moment: datetime | None) -> str:
-    return "-" if moment is None else moment.isoformat(timespec="seconds")
 
 
 def _short(text: str) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from cli.failure import Failure
 from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, duration
-from cli.output import say, write_json, write_table, write_text
+from cli.output import say, shown_time, write_json, write_table, write_text
 
 if TYPE_CHECKING:
     from service.key_store import ApiKey
@@ -222,7 +222,7 @@ def _rate(text: str) -> str:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return None if moment is None else shown_time(moment)
 
 
 def _document(key: ApiKey) -> dict[str, Any]:

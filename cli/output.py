@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -93,6 +94,11 @@ def shown_bytes(size_bytes: int | float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def shown_time(moment: datetime | None) -> str:
+    """`2026-11-22T10:00:00Z`: as times over HTTP, to the second; `-` for none."""
+    return "-" if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -14,7 +14,7 @@ import typer
 from cli.exit_codes import ExitCode
 from cli.failure import Failure
 from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from cli.output import counted, say, shown_bytes, write_json, write_table, write_text
+from cli.output import counted, say, shown_bytes, shown_time, write_json, write_table, write_text
 
 if TYPE_CHECKING:  # what commands need at run time they import themselves: help is quick
     from glue.ledger import OffsetTotals
@@ -168,7 +168,7 @@ def late(
     paths = [PartitionSpec.from_values(record.values, spec.layout.scheme).path() for record in records]
     if as_json:
         partitions = [
-            {"partition": path, "late_bytes": record.late_bytes, "last_arrival": record.last_arrival}
+            {"partition": path, "late_bytes": record.late_bytes, "last_arrival": shown_time(record.last_arrival)}
             for path, record in zip(paths, records, strict=True)
         ]
         write_json(
@@ -177,7 +177,7 @@ def late(
         return int(ExitCode.OK)
     write_table([("came within", False), ("objects", True)], [(n, f"{c:,}") for n, c in histogram.items()])
     for path, record in list(zip(paths, records, strict=True))[:MAXIMUM_LINES]:
-        write_text(f"{path}: {shown_bytes(record.late_bytes)} late, the last at {record.last_arrival}")
+        write_text(f"{path}: {shown_bytes(record.late_bytes)} late, the last at {shown_time(record.last_arrival)}")
     say(f"{shown_bytes(total_bytes)} late in {counted(len(records), 'partition')}")
     return int(ExitCode.OK)
 
