@@ -50,6 +50,9 @@ class Tenant:
             answer = client.post("/query", json={"query": sql, "wait_seconds": 50, **members})
             assert answer.status_code == 200, answer.text
             execution: Row = answer.json()
+            for _ in range(4):  # tens of thousands of small objects, on a machine that runs other tests beside
+                if not execution["is_terminal"]:
+                    execution = client.get(f"/status/{execution['query_id']}", params={"wait_seconds": 50}).json()
             assert execution["status"] == "FINISHED", execution
             assert "warnings" not in execution, execution["warnings"]
             return execution
