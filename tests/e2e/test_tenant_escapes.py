@@ -1,4 +1,4 @@
-"""No tenant learns anything of another over HTTP: 400 attempts in SQL (escapes/shapes.yaml), more with identifiers.
+"""No tenant learns anything of another over HTTP: 450 attempts in SQL (escapes/shapes.yaml), more with identifiers.
 
 An attempt fails when customer 11000 is told the same by two services whose lakes differ in others' rows only
 (tests/e2e/escapes/twins.py), when no text of those rows comes back, and when counts are those of its own rows.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,8 +58,9 @@ def told(twins: tuple[Twin, Twin]) -> list[list[tuple[Answer, str]]]:
 
 def test_there_are_enough_attempts_and_none_stands_twice() -> None:
     bodies = [repr(shape.body) for shape in shapes()]
-    assert len(bodies) >= 400
+    assert len(bodies) >= 450
     assert len(set(bodies)) == len(bodies)
+    assert {name for shape in shapes() for name in shape.body} == {"query", "parameters", "from", "to", "api"}
 
 
 @pytest.mark.parametrize("number", range(len(shapes())))
@@ -76,6 +78,40 @@ def test_an_attempt_in_sql_tells_nothing(
         [row] = first["rows"]
         [value] = yaml.safe_load(row).values()
         assert value == shape.own, shape.body
+
+
+# -- results of another tenant that could be reused
+
+ASKED_BY_ALL = [
+    ("SELECT count(*) AS n FROM events", 40),
+    ("SELECT count(*) AS n FROM events WHERE status = 200", 40),
+    ("SELECT max(customerid) AS n FROM events", OWN),
+]
+
+
+@pytest.mark.parametrize("reuse", [True, {"max_age_minutes": 525_600}])
+@pytest.mark.parametrize(("sql", "own"), ASKED_BY_ALL)
+def test_a_result_is_not_reused_for_another_tenant(
+    twins: tuple[Twin, Twin], sql: str, own: int, reuse: bool | dict[str, int]
+) -> None:
+    twin = twins[0]
+    for customer in (OTHER, OPERATOR, OWN, OTHER):
+        query_id = twin.submitted(customer, sql, reuse=reuse)
+        [row] = twin.call(customer, "POST", "/next", json={"query_id": query_id}).json()["result_set"]
+        assert (row["n"] == own) == (customer == OWN), customer
+
+
+def test_equal_queries_of_tenants_at_once_are_not_shared(twins: tuple[Twin, Twin]) -> None:
+    twin = twins[0]
+    sql = "SELECT max(a.customerid) AS n FROM events a CROSS JOIN events b WHERE a.data <> b.data"
+
+    def told(customer: int) -> Any:
+        query_id = twin.submitted(customer, sql)
+        return twin.call(customer, "POST", "/next", json={"query_id": query_id}).json()["result_set"]
+
+    customers = [OTHER, OWN, OPERATOR] * 4
+    with ThreadPoolExecutor(len(customers)) as pool:
+        assert list(pool.map(told, customers)) == [[{"n": customer}] for customer in customers]
 
 
 # -- identifiers of another tenant

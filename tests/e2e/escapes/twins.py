@@ -28,7 +28,7 @@ from tests.e2e.conftest import Server, data_hist, running_server
 OWN, OTHER, OPERATOR = 11000, 11001, 1
 START = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)
 MINUTES = 20
-OWN_ROWS_A_MINUTE = {"events": 2, "metrics": 0.5, "logs": 0.5}
+OWN_ROWS_A_MINUTE = {"events": 2, "metrics": 0.5, "logs": 0.5, "data_hist_v1.events": 1}
 MARKERS = ("kUaTe9ptZqX", "rO4mibWvNsL")
 
 Answer = dict[str, Any]
@@ -43,11 +43,18 @@ class Twin:
     marker: str
 
     def call(
-        self, customer: int, method: str, path: str, *, headers: dict[str, str] | None = None, **arguments: Any
+        self,
+        customer: int,
+        method: str,
+        path: str,
+        *,
+        api: str = "v0",
+        headers: dict[str, str] | None = None,
+        **arguments: Any,
     ) -> httpx.Response:
-        """A request below /v0/data_hist with this customer's key."""
+        """A request below /v0/data_hist (or another version's) with this customer's key."""
         headers = {**(headers or {}), "X-API-Key": self.keys[customer]}
-        return self.server.client.request(method, f"/v0/data_hist{path}", headers=headers, **arguments)
+        return self.server.client.request(method, f"/{api}/data_hist{path}", headers=headers, **arguments)
 
     def submitted(self, customer: int, sql: str, **members: Any) -> str:
         """The query_id of a finished query of this customer."""
@@ -59,17 +66,18 @@ class Twin:
     def everything_told(self, body: dict[str, Any]) -> tuple[Answer, str]:
         """What customer 11000 is told about a query: what has a meaning, and all the texts as they came."""
         body = json.loads(json.dumps(body).replace("MARKER", self.marker).replace("OTHER", str(OTHER)))
-        submitted = self.call(OWN, "POST", "/query", json={**body, "wait_seconds": 50})
+        api = body.pop("api", "v0")
+        submitted = self.call(OWN, "POST", "/query", api=api, json={**body, "wait_seconds": 50})
         texts = [submitted.text]
         told: Answer = {"status": submitted.status_code, **_meaning(submitted.json())}
         if submitted.json().get("has_result"):
             query_id = submitted.json()["query_id"]
-            page = self.call(OWN, "POST", "/next", json={"query_id": query_id})
+            page = self.call(OWN, "POST", "/next", api=api, json={"query_id": query_id})
             texts.append(page.text)
             told["columns"] = page.json()["columns"]
             told["rows"] = sorted(json.dumps(row) for row in page.json()["result_set"])
             if not told["rows"]:
-                explained = self.call(OWN, "GET", f"/queries/{query_id}/explain-empty")
+                explained = self.call(OWN, "GET", f"/queries/{query_id}/explain-empty", api=api)
                 texts.append(explained.text)
                 told["tables"] = explained.json()["tables"]
         asked = json.dumps(body["query"]).strip('"')
@@ -89,7 +97,9 @@ _MEANINGFUL = (
 )
 # What may differ: bytes of shared objects, which everybody is told since queries are paid by them (docs/security.md),
 # and when the lakes were loaded.
-_NUMBERS = re.compile(r'((?:outputSizeInBytes|size_bytes|late_bytes|arrivaltimestamp)[\\"]*: ?)[0-9]+|[0-9]+( bytes)')
+_NUMBERS = re.compile(
+    r'((?:outputSizeInBytes|size_bytes|late_bytes|arrivaltimestamp|arrived_at)[\\"]*: ?)[0-9]+|[0-9]+( bytes)'
+)
 _LOADED = re.compile(r'("(?:first|last)_arrival_at": ?)"[^"]*"')
 
 
@@ -149,6 +159,14 @@ def _own_row(minute: int, number: int) -> dict[str, Any]:
         "time": "2026-11-20T00:00:00Z",
         "pattern": "a+",
         "base64": "AAAA",
+        "event_type": "login",
+        "level": "INFO",
+        "status": 200,
+        "duration_ms": 1.5,
+        "error": {"code": "E1"},
+        "trace_id": f"own {minute} {number}",
+        "metric": "cpu",
+        "value": 1.5,
     }
 
 
@@ -163,4 +181,12 @@ def _others_row(minute: int, number: int, marker: str) -> dict[str, Any]:
         "pattern": f"({marker}",
         "base64": f"!{marker}",
         "secret": f"{marker} {minute} {number}",
+        "event_type": f"{marker}-type" if number else "login",
+        "level": marker,
+        "status": 500 if number % 2 else f"no status {marker}",
+        "duration_ms": 0 if number % 2 else marker,
+        "error": {"code": marker},
+        "trace_id": f"{marker} {minute}",
+        "metric": marker,
+        "value": marker,
     }
