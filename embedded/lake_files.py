@@ -6,7 +6,7 @@ names that start with `_` or `.` are not data, neither are folder markers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,6 +63,10 @@ class StoredObject(Protocol):
     def path(self) -> Path: ...
 
 
+FolderLister = Callable[[str], Iterable[StoredObject]]
+"""From a prefix to the objects of one bucket whose keys start with it, in key order."""
+
+
 class ObjectStore(Protocol):
     """The part of the embedded S3 that the embedded Athena leans on. `root` is the folder all buckets lie in.
 
@@ -73,6 +77,7 @@ class ObjectStore(Protocol):
     @property
     def root(self) -> Path: ...
     def list_files(self, bucket: str, prefix: str) -> Iterator[StoredObject]: ...
+    def lister(self, bucket: str) -> FolderLister: ...
     def path(self, bucket: str, key: str) -> Path: ...
 
 
@@ -92,12 +97,15 @@ def is_data(key: str) -> bool:
     return bool(name) and name[0] not in "_." and not name.endswith("_$folder$")
 
 
-def files_under(store: ObjectStore, location: S3Location) -> Iterator[LakeFile]:
-    """The data files below a folder, in the order of their keys, hidden sub-folders left out."""
+def files_under(listed: FolderLister, location: S3Location) -> Iterator[LakeFile]:
+    """The data files below a folder, in the order of their keys, hidden sub-folders left out.
+
+    `listed` is the lister of the location's bucket.
+    """
     prefix = location.folder.prefix
     start = len(prefix)
     bucket_uri = f"s3://{location.bucket}/"
-    for found in store.list_files(location.bucket, prefix):
+    for found in listed(prefix):
         key = found.key
         if not is_data(key):
             continue

@@ -18,10 +18,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from embedded.lake_files import S3Location
+from embedded.lake_files import FolderLister, S3Location
 
 _UNFINISHED = ".%"
 _KEPT_SECONDS = 600.0
@@ -74,6 +75,10 @@ class RemoteStore:
                 with self._lock:
                     self._places[str(path)] = (bucket, found["Key"])
                 yield RemoteObject(found["Key"], found["Size"], found["LastModified"], path)
+
+    def lister(self, bucket: str) -> FolderLister:
+        """list_files of one bucket."""
+        return partial(self.list_files, bucket)
 
     def _cached(self, bucket: str, key: str, etag: str) -> Path:
         """The file of one version of an object; its folders keep `key=value`, so that values can be read from it."""

@@ -25,7 +25,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,8 +161,17 @@ class S3(LifecycleOperations):
 
     def list_files(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         """Every object of the bucket whose key starts with `prefix`, in key order; NoSuchBucket as ClientError."""
-        self._check_text("ListObjectsV2", prefix)
-        return list_files(self._reader, self._known_bucket_folder(bucket), prefix)
+        return iter(self.lister(bucket)(prefix))
+
+    def lister(self, bucket: str) -> Callable[[str], Iterable[StoredObject]]:
+        """As list_files, of one bucket, which is looked for once: for whoever lists thousands of folders."""
+        folder = self._known_bucket_folder(bucket)
+
+        def listed(prefix: str) -> Iterable[StoredObject]:
+            self._check_text("ListObjectsV2", prefix)
+            return list_files(self._reader, folder, prefix)
+
+        return listed
 
     # --- what S3 does by itself ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,13 +166,16 @@ class FolderReader:
         return entries
 
 
-def list_files(reader: FolderReader, bucket_folder: Path, prefix: str) -> Iterator[StoredObject]:
+def list_files(reader: FolderReader, bucket_folder: Path, prefix: str) -> Iterable[StoredObject]:
     """Every object whose key starts with `prefix`, in key order; those in the archive, which nobody reads, left out."""
     if _PLAIN_FOLDER.fullmatch(prefix):
         objects = reader.leaf(f"{bucket_folder}/{prefix[:-1]}", prefix)
         if objects is not None:
-            yield from objects
-            return
+            return objects
+    return _walked(reader, bucket_folder, prefix)
+
+
+def _walked(reader: FolderReader, bucket_folder: Path, prefix: str) -> Iterator[StoredObject]:
     for found in walk(reader, bucket_folder, prefix):
         if isinstance(found, FoundFile) and not found.is_archived and (status := found.stat()) is not None:
             yield _stored(found.key, found.path, status)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from embedded.lake_files import InvalidLocation, LakeFile, ObjectStore, S3Location, files_under
+from embedded.lake_files import FolderLister, InvalidLocation, LakeFile, ObjectStore, S3Location, files_under
 from embedded.partition_predicate import NULL_PARTITION, catalogue_expression, partition_filter
 from embedded.partition_projection import ProjectedPartition, is_projected, projected_partitions
 from embedded.partition_schema import partition_as_table
@@ -281,7 +281,8 @@ class ScanPlanner:
         """The parts of a scan, by what reads them; at least one. Raises TrinoError when the table can't be read."""
         table = ScannedTable.of(scan.database, glue_table)
         if not table.partition_keys:
-            files = tuple(ScanFile(file, ()) for file in files_under(self._store, table.location))
+            listed = self._store.lister(table.location.bucket)
+            files = tuple(ScanFile(file, ()) for file in files_under(listed, table.location))
             planned: tuple[PlannedScan, ...] = (PlannedScan(scan, table, files),)
         else:
             planned = self._partitioned(scan, table, glue_table)
@@ -295,6 +296,7 @@ class ScanPlanner:
     ) -> tuple[PlannedScan, ...]:
         tables: dict[str | None, ScannedTable] = {None: table}
         files: dict[str, list[ScanFile]] = {}
+        listers: dict[str, FolderLister] = {}
         by_declaration: dict[str, ScannedTable] = {table.declaration: table}
         for row in self._rows(scan, table):
             own = tables.get(row.descriptor)
@@ -308,7 +310,9 @@ class ScanPlanner:
             except InvalidLocation as error:
                 raise TrinoError("HIVE_INVALID_METADATA", str(error)) from None
             found = files.setdefault(own.declaration, [])
-            found += [ScanFile(file, row.values) for file in files_under(self._store, location)]
+            if location.bucket not in listers:
+                listers[location.bucket] = self._store.lister(location.bucket)
+            found += [ScanFile(file, row.values) for file in files_under(listers[location.bucket], location)]
         if not files:
             return (PlannedScan(scan, table, ()),)
         return tuple(PlannedScan(scan, by_declaration[name], tuple(found)) for name, found in files.items())
