@@ -143,20 +143,23 @@ def _fill_files(data_dir: Path, records: Sequence[ObjectRecord]) -> None:
             (_catalogue_row(template, record.partition) for record in records),
         )
     with closing(sqlite3.connect(data_dir / "ledger.sqlite")) as ledger, ledger:
-        columns = "table_name, value_path, object_count, size_bytes, first_arrival, last_arrival"
-        arrival = int(LAST.timestamp() * 1000)
+        template = _row_like_those(ledger, "partitions")
         ledger.executemany(
-            f"INSERT INTO partitions ({columns}) VALUES ('events', ?, 1, 3, {arrival}, {arrival})",
-            (("/".join(record.partition.values()),) for record in records),
+            f"INSERT INTO partitions VALUES ({', '.join('?' * len(template))})",
+            ([*template[:1], "/".join(record.partition.values()), *template[2:]] for record in records),
         )
+        template = _row_like_those(ledger, "days")
         days = Counter(record.partition.values()[0] for record in records)
         ledger.executemany(
-            "INSERT INTO days (table_name, day, partition_count, object_count, size_bytes)"
-            " VALUES ('events', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            f"INSERT INTO days VALUES ({', '.join('?' * len(template))}) ON CONFLICT DO UPDATE SET"
             " partition_count = partition_count + excluded.partition_count,"
             " object_count = object_count + excluded.object_count, size_bytes = size_bytes + excluded.size_bytes",
-            ((day, number, number, 3 * number) for day, number in days.items()),
+            ([*template[:1], day, number, number, 3 * number, *template[5:]] for day, number in days.items()),
         )
+
+
+def _row_like_those(database: sqlite3.Connection, table: str) -> list[object]:
+    return list(database.execute(f"SELECT * FROM {table} LIMIT 1").fetchone())
 
 
 def _catalogue_row(template: Sequence[object], partition: PartitionSpec) -> list[object]:
