@@ -119,43 +119,30 @@ class RaisedReader:
 
     def values(self, data: str | None) -> list[Any]:
         """The value of each field in a record's `data`; None where SQL gives NULL or where it is not sure."""
-        return self._values(data, self._fields)
+        return self._values(_parsed(data), data, self._fields)
 
     def columns(self, payloads: Sequence[str | None]) -> list[Sequence[Any]]:
         """The same of many payloads, for each field the values of all: several times quicker where they are plain."""
+        if not payloads:
+            return [()] * len(self._fields)
         rows = [_parsed(data) for data in payloads]
-        if _are_plain(rows, payloads):
-            return [self._column(rows, payloads, field) for field in self._fields]
-        found = [self.values(data) for data in payloads]
-        return list(zip(*found, strict=True)) if found else [()] * len(self._fields)
+        is_plain = _are_plain(rows, payloads)
+        columns = [_column(rows, field) if is_plain else None for field in self._fields]
+        rest = [field for field, values in zip(self._fields, columns, strict=True) if values is None]
+        read = [self._values(row, data, rest) for row, data in zip(rows, payloads, strict=True)] if rest else []
+        others = zip(*read, strict=True)
+        return [next(others) if values is None else values for values in columns]
 
-    def _column(
-        self, rows: Sequence[dict[str, Any] | None], payloads: Sequence[str | None], field: _Field
-    ) -> Sequence[Any]:
-        paths, column_type, _ = field
-        values = _under(rows, paths[0])
-        for steps in paths[1:]:
-            if values is not None and None in values and (others := _under(rows, steps)) is not None:
-                values = [value if value is not None else other for value, other in zip(values, others, strict=True)]
-            elif values is None or None in values:
-                values = None
-                break
-        if values is not None and _are_of_type(values, column_type):
-            return values
-        return [self._values(data, [field])[0] for data in payloads]
-
-    def _values(self, data: str | None, fields: Sequence[_Field]) -> list[Any]:
-        if data is None or not fields:
-            return [None] * len(fields)
-        exact: Any = None
-        try:
-            payload = orjson.loads(data)
-            if payload is None:
-                return [None] * len(fields)
-            if not self._is_quick or "\\u" in data:
-                payload, exact, data = None, _exact(data), ""
-        except (orjson.JSONDecodeError, RecursionError):
+    def _values(self, payload: Any, data: str | None, fields: Sequence[_Field]) -> list[Any]:
+        """`payload` is what the quick parser made of `data`."""
+        if payload is None or data is None:
             return [None] * len(fields)  # SQL may still find a field before the place where it breaks
+        exact: Any = None
+        if not self._is_quick or "\\u" in data:
+            try:
+                payload, exact, data = None, _exact(data), ""
+            except RecursionError:
+                return [None] * len(fields)
         found: list[Any] = []
         for paths, column_type, convert in fields:
             try:
@@ -268,9 +255,26 @@ def _are_plain(rows: Sequence[Any], payloads: Sequence[str | None]) -> bool:
     return has_single_names(f"[{','.join(texts)}]".encode(), [row for row in rows if row is not None])
 
 
-def _under(rows: Sequence[dict[str, Any] | None], steps: _Steps) -> list[Any] | None:
+def _column(rows: Sequence[dict[str, Any] | None], field: _Field) -> Sequence[Any] | None:
+    """The values of a field in rows that are plain; None where one of them needs a closer look."""
+    paths, column_type, _ = field
+    values: Sequence[Any] | None = None
+    for steps in paths:
+        if values is not None and None not in values:
+            break
+        found = _under(rows, steps)
+        if found is None:
+            return None
+        if values is None:
+            values = found
+        else:
+            values = [value if value is not None else other for value, other in zip(values, found, strict=True)]
+    return values if values is not None and _are_of_type(values, column_type) else None
+
+
+def _under(rows: Sequence[dict[str, Any] | None], steps: _Steps) -> Sequence[Any] | None:
     """What stands under a path in each row; None where the way leads through something else than objects."""
-    found: list[Any] = list(rows)
+    found: Sequence[Any] = rows
     for step, _ in steps:
         types = set(map(type, found))
         if not isinstance(step, str) or not types <= {dict, _NONE}:
