@@ -168,7 +168,7 @@ def late(
     paths = [PartitionSpec.from_values(record.values, spec.layout.scheme).path() for record in records]
     if as_json:
         partitions = [
-            {"partition": path, "late_bytes": record.late_bytes, "last_arrival": shown_time(record.last_arrival)}
+            {"partition": path, "late_bytes": record.late_bytes, "last_arrival": record.last_arrival}
             for path, record in zip(paths, records, strict=True)
         ]
         write_json(
