@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from service.errors import QueryFailure
-from service.model import OutputColumn, QueryExecution, QueryStatus, QueryWarning, Statistics
+from service.model import Caller, OutputColumn, QueryExecution, QueryStatus, QueryWarning, Statistics
 
 _FOLLOWS = "query#"
 _FOLLOWS_LATER = "later#"
@@ -107,6 +107,26 @@ class StoredExecution:
     def query_id(self) -> str:
         """The id of the execution."""
         return self.execution.query_id
+
+    @property
+    def inputs(self) -> PlanInputs:
+        """What it was planned from; where that is not known, rows of no customer."""
+        return self.plan_inputs or PlanInputs(customers=())
+
+    @property
+    def sees_all_customers(self) -> bool:
+        """Whether it may tell of all customers' rows."""
+        return self.inputs.customers is None
+
+    def asked_as(self, *scopes: str) -> Caller:
+        """Who asked, with the customers that it saw then and these scopes."""
+        customers = self.inputs.customers
+        return Caller(
+            self.execution.tenant,
+            None if customers is None else frozenset(customers),
+            frozenset(scopes),
+            self.execution.key_id,
+        )
 
     @property
     def engine_token(self) -> str:

@@ -768,11 +768,7 @@ class QueryService:
         stored = self._store.get(query_id)
         if stored is None:
             raise ResultExpired("the result has been deleted", query_id=query_id, expired_at=None)
-        execution = stored.execution
-        customers = (stored.plan_inputs or PlanInputs(customers=())).customers
-        maker = Caller(
-            execution.tenant, None if customers is None else frozenset(customers), frozenset(), execution.key_id
-        )
+        maker = stored.asked_as()
         return self._results.download(self._finished(query_id, maker), file_format), maker
 
     # --- upkeep -------------------------------------------------------------------------------------------------

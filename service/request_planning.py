@@ -72,21 +72,25 @@ class RequestPlanner:
     def planned(self, request: QueryRequest, caller: Caller) -> tuple[PlannedStatement, tuple[TableScanEstimate, ...]]:
         """The plan, and what each table would read. Raises StatementError and its kin, ScanLimitExceeded."""
         with self._tracer.start_as_current_span("plan") as span:
-            planned = self._plan(request, caller)
+            planned = self._plan(request.query, caller, request)
             estimates = scan_estimates(self._ledger, planned.tables)
             estimated_bytes = sum(estimate.size_bytes for estimate in estimates)
             span.set_attribute("data_hist.estimated_bytes", estimated_bytes)
             _check_scan_limit(request, caller, estimated_bytes)
         return planned, estimates
 
-    def _plan(self, request: QueryRequest, caller: Caller) -> PlannedStatement:
-        time_range = TimeRange(request.from_ms, request.to_ms)
-        planner = self._databases[request.database].planner
-        return planner.plan(request.query, caller, time_range=time_range, parameters=request.parameters)
+    def _plan(self, sql: str, caller: Caller, asked: QueryRequest | PlanInputs) -> PlannedStatement:
+        time_range = TimeRange(asked.from_ms, asked.to_ms)
+        planner = self._databases[asked.database].planner
+        return planner.plan(sql, caller, time_range=time_range, parameters=asked.parameters)
+
+    def _plan_anew(self, stored: StoredExecution) -> PlannedStatement:
+        """The statement of an execution, planned as it is now for who asked then."""
+        return self._plan(stored.execution.query, stored.asked_as("query"), stored.inputs)
 
     def plan_again(self, stored: StoredExecution) -> Plan:
         """The plan as it is now, for a query that waited longer than its first plan is valid."""
-        planned = self._planned_anew(stored)
+        planned = self._plan_anew(stored)
         estimates = scan_estimates(self._ledger, planned.tables)
         return Plan(
             planned.sql,
@@ -95,15 +99,6 @@ class RequestPlanner:
             planned.valid_until,
             planned_statistics(estimates),
         )
-
-    def _planned_anew(self, stored: StoredExecution) -> PlannedStatement:
-        """The statement of an execution, planned as it is now for who asked then."""
-        execution, inputs = stored.execution, stored.plan_inputs or PlanInputs(customers=())
-        customers = None if inputs.customers is None else frozenset(inputs.customers)
-        caller = Caller(execution.tenant, customers, frozenset({"query"}), execution.key_id)
-        time_range = TimeRange(inputs.from_ms, inputs.to_ms)
-        planner = self._databases[inputs.database].planner
-        return planner.plan(execution.query, caller, time_range=time_range, parameters=inputs.parameters)
 
     def dry_run(self, request: QueryRequest, caller: Caller) -> DryRun:
         """What submit would do; faults of the request are its `problems`."""
@@ -115,7 +110,7 @@ class RequestPlanner:
                 return DryRun(is_valid=False, problems=(problem,))
             problems.append(problem)
         try:
-            planned = self._plan(request, caller)
+            planned = self._plan(request.query, caller, request)
         except ServiceError as problem:
             return DryRun(is_valid=False, problems=(*problems, problem))
         estimates = scan_estimates(self._ledger, planned.tables)
@@ -147,10 +142,9 @@ class RequestPlanner:
         rows_total = execution.statistics.rows_total
         if rows_total:
             return QueryExplanation(stored.query_id, execution.status, rows_total, ())
-        inputs = stored.plan_inputs or PlanInputs(customers=())
-        planned = self._planned_anew(stored)
+        planned = self._plan_anew(stored)
         tables = tuple(
-            self._explained(self._specs[scan.name], scan.partition_range, inputs.customers)
+            self._explained(self._specs[scan.name], scan.partition_range, stored.inputs.customers)
             for scan in planned.tables
             if scan.name in self._specs
         )

@@ -113,7 +113,7 @@ class Results:
 
     def page(self, stored: StoredExecution, paging_token: str | None, results_per_page: int) -> Page:
         """One page of a finished query's result. Raises PageNotReady while its rows are being written, what `page` of
-        service.pages raises, and what `spool_again_soon` raises.
+        service.pages raises, and what _spool_again_soon raises.
         """
         own = self._spools.reader(stored.query_id)
         if own is not None:
@@ -126,7 +126,7 @@ class Results:
             except SharedSpoolLost as error:
                 _LOG.warning("the shared spool of query %s is gone: %s", stored.query_id, error)
                 self._shared_spools.forget(stored.query_id)
-        self.spool_again_soon(stored)
+        self._spool_again_soon(stored)
         raise PageNotReady
 
     def _page_of(
@@ -199,7 +199,7 @@ class Results:
 
     def _growing_reader(self, stored: StoredExecution) -> RowReader:
         """The reader of a spool that exists or soon will. Raises QueryNotFinished when it does not come, and what
-        spool_again_soon raises.
+        _spool_again_soon raises.
         """
         deadline = time.monotonic() + self._page_wait_seconds
         while True:
@@ -209,7 +209,7 @@ class Results:
             shared = self._shared_spools.reader(stored)
             if shared is not None:
                 return shared
-            self.spool_again_soon(stored)
+            self._spool_again_soon(stored)
             if own is not None:
                 return own
             if time.monotonic() >= deadline:
@@ -219,7 +219,7 @@ class Results:
 
     # --- spools
 
-    def spool_again_soon(self, stored: StoredExecution) -> None:
+    def _spool_again_soon(self, stored: StoredExecution) -> None:
         """Sees to it that a spool whose writer is gone is written again; does nothing while somebody writes it.
 
         Raises QueryFailed when it was tried, and the engine's result is gone; NoSpaceForResult, EngineUnavailable or

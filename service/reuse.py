@@ -120,12 +120,11 @@ def reuse_key(planned: PlannedStatement, stored: StoredExecution) -> str | None:
     if not planned.is_repeatable or not planned.tables:
         return None
     customers = None if stored.plan_inputs is None else stored.plan_inputs.customers
-    is_operator = stored.plan_inputs is not None and customers is None
     parts = [
         _KEY_FORMAT,
         stored.engine_name,
         stored.execution.tenant,
-        is_operator,
+        stored.sees_all_customers,
         customers,
         planned.sql,
         sorted(planned.json_columns),

@@ -486,8 +486,7 @@ class QueryRunner:
 
 
 def _start_context(stored: StoredExecution) -> StartContext:
-    inputs = stored.plan_inputs
-    return StartContext(stored.execution.tenant, is_operator=inputs is not None and inputs.customers is None)
+    return StartContext(stored.execution.tenant, is_operator=stored.sees_all_customers)
 
 
 def _nobody(_: object) -> None:
@@ -508,8 +507,7 @@ def output_columns(told: Sequence[OutputColumn], stored: StoredExecution) -> tup
 
 def _as_shown_to(stored: StoredExecution, malformed: MalformedRows) -> MalformedRows:
     """What the caller may know of rows that nobody can tell the tenant of: where they are, not what is in them."""
-    inputs = stored.plan_inputs
-    if inputs is not None and inputs.customers is None:
+    if stored.sees_all_customers:
         return malformed
     warnings = tuple(replace(warning, detail=_UNREADABLE) for warning in malformed.warnings)
     return replace(malformed, warnings=warnings)
