@@ -137,7 +137,7 @@ def _fill(lake: Lake, count: int) -> None:
 def _fill_files(data_dir: Path, records: Sequence[ObjectRecord]) -> None:
     """Further partitions, in rows like those that are there."""
     with closing(sqlite3.connect(data_dir / "catalogue.sqlite")) as catalogue, catalogue:
-        template = list(catalogue.execute("SELECT * FROM partitions LIMIT 1").fetchone())
+        template = _row_like_those(catalogue, "partitions")
         catalogue.executemany(
             f"INSERT INTO partitions VALUES ({', '.join('?' * len(template))})",
             (_catalogue_row(template, record.partition) for record in records),

@@ -6,9 +6,9 @@ Writes are atomic: bytes go to a temporary file that no listing shows, which is 
 that this has not (versions, encryption with customer keys, tagging, object lock), a request that uses it is refused by
 name; arguments without an effect on bytes (ACL, StorageClass, ServerSideEncryption) are accepted.
 
-Beside boto3's methods it has two short cuts for the embedded Athena, `path` and `list_files`, and one for what S3 does
-by itself: `archive`, a lifecycle's transition to GLACIER. An object in the archive is listed and cannot be read until
-RestoreObject.
+Beside boto3's methods it has short cuts for the embedded Athena (`path`, `list_files`, `lister`), and one for what S3
+does by itself: `archive`, a lifecycle's transition to GLACIER. An object in the archive is listed and cannot be read
+until RestoreObject.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class CompactionReport:
     raw_bytes: int = 0
     compacted_object_count: int = 0
     compacted_bytes: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[LeftRaw] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
     failed_count: int = 0
     malformed_samples: list[tuple[str, int, str]] = field(default_factory=list)
